@@ -26,7 +26,8 @@ START = os.path.join(INSIDE, "rankloop", "__main__.py")
 
 
 def own_command(python: str, module: str, *words: str) -> list[str]:
-    """The command that starts one of the toolkit's own processes: the ``main`` of a module, with the words after it.
+    """Return the command that starts one of the toolkit's own processes: the ``main`` of a module, with the words after
+    it.
 
     The command names a file, so that nothing in the working directory or on PYTHONPATH can replace the module.
     """
@@ -57,11 +58,11 @@ def save_time() -> None:
             module.__class__ = _Later
 
 
-_thresholds: list[int] = []  # of garbage collection, as Python itself has them
+_thresholds: list[int] = []  # thresholds of garbage collection that Python itself sets
 
 
 def save_no_more() -> None:
-    """Undo what `save_time` has done, for a program that is to find Python as it always is."""
+    """Undo what `save_time` has done, for a program that expects an unmodified Python."""
     if _thresholds:
         gc.set_threshold(*_thresholds)
     for name in [name for name, module in sys.modules.items() if type(module) is _Later]:
@@ -69,7 +70,7 @@ def save_no_more() -> None:
 
 
 def executed(name: str) -> bool:
-    """Whether a module has been imported, and not only deferred by `save_time`."""
+    """Return whether a module has been imported, and not only deferred by `save_time`."""
     return name in sys.modules and type(sys.modules[name]) is not _Later
 
 
@@ -104,5 +105,5 @@ def add_users_workloads() -> None:
 
 
 def is_toolkit(folder: str) -> bool:
-    """Whether a folder holds the toolkit, or another copy of it."""
+    """Return whether a folder holds the toolkit, or another copy of it."""
     return all(os.path.exists(os.path.join(folder, name, "__main__.py")) for name in ("launch", "profiling"))

@@ -26,7 +26,7 @@ if __name__ == "__main__":
     save_time()
     import_packages()
     if sys.path[:1] == [os.getcwd()]:
-        del sys.path[0]  # what lies in the working directory is found where the user names it, and by nobody else
+        del sys.path[0]  # a module in the working directory is found only where the user names it
 
 from launch.cli import defaults, verbs
 from launch.cli.verbs import VERBS
@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
 
 
 def misplaced() -> ModuleType:
-    """What says where an option belongs, imported when it is needed."""
+    """Return the module that says where an option belongs, which is imported only when it is needed."""
     from launch.cli.help import misplaced
 
     return misplaced
@@ -134,7 +134,7 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
         return 0
     words = [*sys.argv[1:], *(word for each in orders for word in each.target.arguments)]
     if without_secrets(words) != words:
-        # What the ranks are started with has to stand in run.json, so all that can be done is to say it.
+        # run.json has to hold the words that the ranks are started with, so a warning is all that can be done.
         print(
             "launch: a word of the command line looks like a secret: others on this machine can see it, and run.json "
             "keeps it; put it into the environment instead, which the ranks inherit and no file of the run keeps",
@@ -146,7 +146,7 @@ def _launch(given: dict[str, Any], rest: list[str], now: datetime.datetime) -> i
 
 
 def usage(rest: list[str]) -> str:
-    """The help text. With a workload, its options come first, as they are what was asked for."""
+    """Return the help text. With a workload, its options come first, as they are what the user asked for."""
     from launch.cli.help import examples
     from launch.plan import option_help
 
@@ -167,7 +167,7 @@ def usage(rest: list[str]) -> str:
 
 
 def _workloads(rest: list[str]) -> list[str]:
-    """The workloads among what is named: that one, or those of a definition."""
+    """Return the workloads that the command line names: the workload itself, or those of a definition."""
     if not rest:
         return []
     if rest[0].endswith(DEFINITION):
@@ -178,7 +178,7 @@ def _workloads(rest: list[str]) -> list[str]:
 
 
 def _effective(values: dict[str, Any], orders: list[Order]) -> dict[str, Any]:
-    """Those of the user's defaults that hold for any of the runs."""
+    """Return the user's defaults that apply to at least one of the runs."""
     return {name: value for name, value in values.items() if any(getattr(each.asked, name) == value for each in orders)}
 
 
@@ -189,7 +189,7 @@ def _said(value: Any) -> str:
 def _ordered(
     given: dict[str, Any], rest: list[str], now: datetime.datetime, own: dict[str, Any] | None = None
 ) -> tuple[Request, list[Order]]:
-    """What is asked for: by the file of a definition, or by the words alone; and by the user's own defaults."""
+    """Return what is asked for by a definition file, or by the words alone, and by the user's own defaults."""
     if rest[0].endswith(DEFINITION):
         from launch.cli.definition import definition
 
@@ -209,7 +209,8 @@ def _site(request: Request) -> tuple[site.Site, str]:
 
 
 def entry(main: Callable[[list[str]], int] = main) -> NoReturn:
-    """Run a command on the words of the command line, and end the process. What a user can fix is said in one line."""
+    """Run a command on the words of the command line, and end the process. An error that the user can fix is reported
+    in one line."""
     name = program().rpartition(" ")[2]
     streams.escape()
     try:
@@ -235,11 +236,12 @@ def entry(main: Callable[[list[str]], int] = main) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
-    os._exit(status)  # to take apart all that was imported takes a part of a dry run's time
+    os._exit(status)  # tearing down everything that was imported would take part of a dry run's time
 
 
 def _in_one_line(text: str) -> str:
-    """A text whose line breaks and other control characters, which words of the command line may have, are escaped."""
+    """Return a text with its line breaks and other control characters, which words of the command line may have,
+    escaped."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 

@@ -26,13 +26,14 @@ class SubmissionRefused(Refusal):
 
 
 def program() -> str:
-    """The command that the user has typed: rankloop, or python -m launch, which has the same verbs."""
+    """Return the command that the user has typed: rankloop, or python -m launch, which has the same verbs."""
     package = sys.argv[0].rpartition("/")[0].rpartition("/")[2]
     return "python -m launch" if sys.argv[0].endswith("__main__.py") and package != "rankloop" else "rankloop"
 
 
 def command(words: str, *more: object) -> str:
-    """A command for the user to type: a verb with its arguments, and further words, quoted where a shell needs it.
+    """Return a command for the user to type: a verb with its arguments, and further words, quoted where a shell needs
+    it.
 
     >>> command("resume", "runs/a b")
     "rankloop resume 'runs/a b'"
@@ -41,14 +42,14 @@ def command(words: str, *more: object) -> str:
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """A phrase that offers the nearest of the known names, or lists them all when none is near.
+    """Return a phrase that offers the nearest of the known names, or lists them all when none is near.
 
     Parameters
     ----------
     given : str
-        What the user wrote.
+        The name that the user wrote.
     known : iterable of str
-        What would have been understood.
+        The names that would have been understood.
 
     Returns
     -------
@@ -60,7 +61,8 @@ def nearest(given: str, known: Iterable[str]) -> str:
 
 
 def near(given: str, known: Iterable[str]) -> str:
-    """Like `nearest`, but empty when none is near. For lists that hold only some of the names that may be meant.
+    """Return what `nearest` returns, but an empty text when none is near, for lists that hold only some of the names
+    that may be meant.
 
     A name is near if a few typing errors lead to it, or if it has all words of what was given, or the reverse. Letters
     in common are not enough: whoever types ``remove`` does not mean ``resume``.
@@ -87,7 +89,7 @@ def _plain(name: str) -> str:
 
 
 def _typing_errors(one: str, other: str) -> int:
-    """How many letters are missing, too many, wrong, or exchanged with their neighbours."""
+    """Return how many letters are missing, too many, wrong, or exchanged with their neighbours."""
     before: list[int] = []
     last = list(range(len(other) + 1))
     for row, letter in enumerate(one):
@@ -101,7 +103,8 @@ def _typing_errors(one: str, other: str) -> int:
 
 
 def page(name: str) -> str:
-    """The place of a documentation page, in parentheses; empty if there is none, as in a wheel, which has no docs/."""
+    """Return the place of a documentation page, in parentheses; empty if there is none, as in a wheel, which has no
+    docs/."""
     return f" (docs/{name})" if os.path.isfile(os.path.join(HOME, "docs", name)) else ""
 
 

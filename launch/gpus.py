@@ -20,12 +20,12 @@ class Inventory(NamedTuple):
     """What the NVIDIA driver reports about this host."""
 
     names: list[str]  # model of each GPU that can be read
-    driver: str | None  # its version; None without one
+    driver: str | None  # version of the driver; None without one
     faults: list[str]  # what cannot be read, and why
 
 
 def visible(variable: str = "CUDA_VISIBLE_DEVICES") -> list[str]:
-    """The devices that a framework in this process would see, as the variable writes them.
+    """Return the devices that a framework in this process would see, as the variable writes them.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def visible(variable: str = "CUDA_VISIBLE_DEVICES") -> list[str]:
 
 
 def listed(value: str) -> list[str]:
-    """The devices that a variable such as CUDA_VISIBLE_DEVICES lets through. Like CUDA, this takes those before the
-    first word that is not a device, so "-1" and Slurm's "NoDevFiles" let none through.
+    """Return the devices that a variable such as CUDA_VISIBLE_DEVICES lets through. Like CUDA, this takes those before
+    the first word that is not a device, so "-1" and Slurm's "NoDevFiles" let none through.
 
     References
     ----------
@@ -58,7 +58,7 @@ def listed(value: str) -> list[str]:
 
 
 def identities(devices: Sequence[str]) -> tuple[list[str], str]:
-    """The identities of visible devices.
+    """Return the identities of visible devices.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def identities(devices: Sequence[str]) -> tuple[list[str], str]:
 
 
 def inventory() -> Inventory:
-    """The GPUs of this host, their driver, and what cannot be read."""
+    """Return the GPUs of this host, their driver, and what cannot be read."""
     with _driver() as (nvml, why):
         if nvml is None:
             return Inventory([], None, [] if why == NO_DRIVER else [f"NVIDIA driver not readable: {why}"])
@@ -93,7 +93,7 @@ def inventory() -> Inventory:
 
 
 def reason(error: Exception) -> str:
-    """An error of the driver or its bindings as text."""
+    """Return an error of the driver or its bindings as text."""
     try:
         text = str(error)
     except Exception:  # the bindings ask the driver for the text, which can fail as well
@@ -102,7 +102,8 @@ def reason(error: Exception) -> str:
 
 
 def _answer(call: Callable[[], Any]) -> tuple[Any, str]:
-    """What a function of the bindings returns, or None and why it failed: each release fails in different ways."""
+    """Return what a function of the bindings returns, or None and why it failed: each release fails in different
+    ways."""
     try:
         value = call()
     except Exception as error:
@@ -111,13 +112,13 @@ def _answer(call: Callable[[], Any]) -> tuple[Any, str]:
 
 
 def _answer_of(nvml: Any, index: int, ask: Callable[[Any], Any]) -> tuple[Any, str]:
-    """What a function of the bindings returns for the GPU of this number."""
+    """Return what a function of the bindings returns for the GPU of this number."""
     return _answer(lambda: ask(nvml.nvmlDeviceGetHandleByIndex(index)))
 
 
 @contextlib.contextmanager
 def _driver() -> Iterator[tuple[Any, str]]:
-    """The NVML bindings, initialised; or None, and why the driver cannot be asked."""
+    """Yield the initialised NVML bindings; or None, and why the driver cannot be asked."""
     if importlib.util.find_spec("pynvml") is None:
         yield None, NO_BINDINGS
         return

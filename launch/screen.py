@@ -1,4 +1,4 @@
-"""A terminal: lines that stay in their place, bars, and colours where they are wanted.
+"""A terminal: lines that stay in their place, bars, and colours if they are wanted.
 
 It draws what the launcher needs in some ten lines; a library for it would be a further dependency of every environment
 in which ranks run.
@@ -18,19 +18,19 @@ OF_STATES = {
 
 
 def is_live(stream: TextIO) -> bool:
-    """Whether a stream is a terminal on which lines can be drawn again."""
+    """Return whether a stream is a terminal on which lines can be drawn again."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def coloured(text: str, colour: str | None, stream: TextIO | None = None) -> str:
-    """The text in a colour, if the stream (by default standard output) shows colours and NO_COLOR is not set."""
+    """Return the text in a colour, if the stream (by default standard output) shows colours and NO_COLOR is not set."""
     if colour is None or os.environ.get("NO_COLOR") or not is_live(stream or sys.stdout):
         return text
     return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m"
 
 
 def bar(part: float, width: int = 20) -> str:
-    """A bar of which a part, 0 to 1, is filled.
+    """Return a bar of which a fraction, 0 to 1, is filled.
 
     >>> bar(0.5, 10)
     '[#####.....]'
@@ -61,11 +61,11 @@ class Screen:
         self._drawn = len(shown)
 
     def clear(self) -> None:
-        """Take the lines away."""
+        """Remove the lines."""
         self.draw([])
 
     def size(self) -> tuple[int, int]:
-        """Columns and lines of the terminal."""
+        """Return the columns and lines of the terminal."""
         try:
             return os.get_terminal_size(self._stream.fileno())
         except OSError:  # it was closed

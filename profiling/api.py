@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Refusal", "Rows", "Study", "launch"]
 
-_POLL_S = (0.2, 5.0)  # between two looks at the runs: initially, and at most
+_POLL_S = (0.2, 5.0)  # seconds between two looks at the runs: at first, and at most
 
 
 def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
@@ -47,21 +47,21 @@ def launch(program: str | Path, *arguments: object, **asked: Any) -> Study:
     Parameters
     ----------
     program : str or Path
-        A script, a module, a workload, or the TOML file of a definition.
+        Script, module, workload, or the TOML file of a definition.
     *arguments : object
-        The words passed to it.
+        Command-line arguments of the program.
     **asked : Any
-        The job options, with their names on the command line and ``_``: ``nodes=[1, 2, 4]``, ``repeats=3``.
-        ``sweep`` is a dict: axis -> its values, or a text such as ``"0..4"``.
+        Job options, named as on the command line with ``_`` for ``-``: ``nodes=[1, 2, 4]``, ``repeats=3``. ``sweep`` is
+        a dict from each axis to its values, or to a text such as ``"0..4"``.
 
     Raises
     ------
     Refusal
-        If it cannot be done; nothing is started then. `SubmissionRefused` if the scheduler refuses.
+        If the request cannot be met; nothing is started then. `SubmissionRefused` if the scheduler refuses it.
 
     Examples
     --------
-    As `Study` shows; what cannot be done is refused:
+    `Study` shows a whole example. A wrong option is refused:
 
     >>> launch("train.py", node=2)
     Traceback (most recent call last):
@@ -97,12 +97,12 @@ class Study:
     Parameters
     ----------
     path : str or Path
-        The folder.
+        Folder of the study or run.
 
     Raises
     ------
     Refusal
-        If there is no run in it.
+        If the folder holds no run.
 
     Examples
     --------
@@ -135,7 +135,7 @@ class Study:
 
     @property
     def runs(self) -> list[Path]:
-        """The folders of its runs."""
+        """Folders of the runs."""
         return places.find([self.path])
 
     def wait(self, timeout: float | None = None) -> Study:
@@ -162,14 +162,14 @@ class Study:
         return self
 
     def status(self) -> Rows:
-        """A row per run: its state, why it failed, its progress."""
+        """Return a row per run: its state, why it failed, its progress."""
         known, efficiencies, bad, doubts = status.look([self.path])
         for doubt in doubts:
             warnings.warn(doubt, stacklevel=2)
         return Rows(status.as_json(known, efficiencies, bad), lambda: "\n".join(status.lines(known, efficiencies, bad)))
 
     def table(self, by: str | None = None, smallest: bool | None = None) -> Rows:
-        """A row per point: the results of its repeats. The arguments are those of ``rankloop table``."""
+        """Return a row per point with the results of its repeats. The arguments are those of ``rankloop table``."""
         from profiling.cli import table
         from profiling.reporting import sweep_table
 
@@ -180,7 +180,7 @@ class Study:
         return Rows(named, lambda: table.as_text(content), lambda: table.as_markdown(content))
 
     def scaling(self, series: str | None = None) -> Rows:
-        """A row per number of ranks: throughput, speed-up and efficiency with intervals, as in ``rankloop report``."""
+        """Return a row per number of ranks: throughput, speed-up, efficiency, intervals, as in ``rankloop report``."""
         from profiling.cli import inputs, report
         from profiling.reporting import document
 
@@ -191,7 +191,7 @@ class Study:
         )
 
     def predict(self, nodes: int | Iterable[int], series: str | None = None) -> Rows:
-        """A row per number of nodes: the prediction of ``rankloop predict``, which is also recorded."""
+        """Return a row per number of nodes: the prediction of ``rankloop predict``, which is also recorded."""
         from profiling.cli import predict
 
         asked = (nodes,) if isinstance(nodes, int) else tuple(nodes)
@@ -200,21 +200,21 @@ class Study:
         return Rows(content["predictions"], lambda: predict.as_text(content, rates))
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """A row per run: its nodes, the values of its axes, its state and all its figures. It needs pandas."""
+        """Return a row per run: its nodes, values on the axes, state and figures. It needs pandas."""
         from profiling.cli import table
         from profiling.reporting import sweep_table
 
         return dataframe(sweep_table.of_runs(table.document(self.path)))
 
     def cancel(self) -> None:
-        """End its runs, so that they can be resumed; return when they have ended."""
+        """End the runs so that they can be resumed; return when they have ended."""
         with contextlib.redirect_stdout(io.StringIO()):
             cancel.main([str(self.path)])
 
 
 @contextlib.contextmanager
 def _in_words_of_python() -> Iterator[None]:
-    """What a refusal says of the options of a verb, said of the arguments that they are here."""
+    """Rephrase refusals: an option of a verb, such as --by, is an argument here."""
     try:
         yield
     except Refusal as refusal:
@@ -222,7 +222,7 @@ def _in_words_of_python() -> Iterator[None]:
 
 
 def _unused(runs: Path, program: str) -> Path:
-    """The folder of a run or study without a given name."""
+    """Return an unused folder for a run or study without a given name."""
     words = Path(program).stem if "/" in program or Path(program).is_file() else program.rpartition(".")[2]
     now = datetime.datetime.now().replace(microsecond=0)
     while (folder := runs / default_name(words, now)).exists():
@@ -231,7 +231,7 @@ def _unused(runs: Path, program: str) -> Path:
 
 
 def _axes(sweep: Mapping[str, Any] | str | Iterable[str]) -> list[str]:
-    """The value of each --sweep option."""
+    """Return the value of each --sweep option."""
     if not isinstance(sweep, Mapping):
         return [sweep] if isinstance(sweep, str) else list(sweep)
     words = []
@@ -245,7 +245,7 @@ def _axes(sweep: Mapping[str, Any] | str | Iterable[str]) -> list[str]:
 
 
 def _words(field: dataclasses.Field, value: Any) -> list[str]:
-    """An option as it is written on the command line; empty for None."""
+    """Return an option as words of the command line; no words for None."""
     flag = options.flags(field)[-1]
     if isinstance(value, bool):
         return [flag if value else f"--no-{flag[2:]}"]
@@ -257,11 +257,11 @@ def _words(field: dataclasses.Field, value: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """A value as it is written on the command line: lists, dicts, true and false as JSON has them."""
+    """Return a value as it is written on the command line: lists, dicts, true and false as in JSON."""
     try:
         text = json.dumps(value, separators=(",", ":")) if isinstance(value, list | tuple | dict | bool) else str(value)
     except (TypeError, ValueError) as error:
         raise Refusal(f"{value!r:.60} cannot be written on a command line ({error}): give numbers and texts") from None
-    if re.fullmatch(r"<.* at 0x[0-9a-f]+>", text, re.DOTALL):  # Python's own words for what has none
+    if re.fullmatch(r"<.* at 0x[0-9a-f]+>", text, re.DOTALL):  # Python's default text of an object
         raise Refusal(f"{text:.60} cannot be written on a command line: give numbers and texts")
     return text

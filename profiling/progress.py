@@ -1,4 +1,4 @@
-"""How far something is that takes long, in a line on standard error."""
+"""Progress of loops that take long, in a line on standard error."""
 
 import sys
 import time
@@ -8,20 +8,20 @@ from typing import TypeVar
 from launch.screen import Screen, is_live
 from profiling.text import pace
 
-_FIRST_S, _LIVE_S, _LOG_S = 2.0, 0.5, 60.0  # until the first line on a terminal, between its states, and between lines
+_FIRST_S, _LIVE_S, _LOG_S = 2.0, 0.5, 60.0  # s until the first line on a terminal, between its updates, between lines
 Item = TypeVar("Item")
 
 
 def through(items: Sequence[Item], what: str) -> Iterator[Item]:
-    """Go through things, and show how far that is: on a terminal in a line that stays in its place and goes in the
-    end, elsewhere in a line per minute. Nothing is shown of what is over sooner.
+    """Iterate over items and show the progress: on a terminal in one line that is cleared at the end, elsewhere in a
+    line per minute. Loops that end sooner show nothing.
 
     Parameters
     ----------
     items : sequence
-        The things.
+        Items to iterate over.
     what : str
-        What is counted, as in "runs read".
+        What is counted, such as "runs read".
     """
     live = is_live(sys.stderr)
     screen, every = Screen(sys.stderr), _LIVE_S if live else _LOG_S

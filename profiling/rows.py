@@ -19,11 +19,11 @@ class Rows(list[dict[str, Any]]):
     Parameters
     ----------
     rows : iterable of dict
-        The rows.
+        Rows of the table.
     text : function
-        Returns the table for the terminal.
+        Function that returns the table for the terminal.
     markdown : function, optional
-        Returns the table in Markdown, for notebooks.
+        Function that returns the table in Markdown, for notebooks.
     """
 
     def __init__(
@@ -39,12 +39,12 @@ class Rows(list[dict[str, Any]]):
         return self._markdown()
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """The rows as a pandas DataFrame; pandas has to be installed."""
+        """Return the rows as a pandas DataFrame; pandas has to be installed."""
         return dataframe(self)
 
 
 def dataframe(rows: Iterable[Mapping[str, Any]]) -> pandas.DataFrame:
-    """Rows as a pandas DataFrame. An interval becomes two columns; a column of numeric texts becomes numbers."""
+    """Return rows as a pandas DataFrame. An interval becomes two columns; numeric texts become numbers."""
     try:
         import pandas  # type: ignore[import-not-found]
     except ModuleNotFoundError:

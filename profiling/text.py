@@ -8,36 +8,36 @@ from launch.record.table import aligned
 
 Form = Callable[[Any], str]
 ONE_NUMBER = 1e-3
-"""Relative difference above which two throughputs of a run are two numbers, and it is said why they differ."""
+"""Relative difference above which two throughputs of a run are shown as two numbers, with the reason."""
 
 
 def number(value: float, digits: int = 5) -> str:
-    """A number with some significant digits, without an exponent where that is readable."""
+    """Format a number with some significant digits, without an exponent where that is readable."""
     rounded = float(f"{value:.{digits}g}")  # 99999.6 has six digits before the point once it is rounded
     return f"{value:.0f}" if 10**digits <= abs(rounded) < 1e12 else f"{value:.{digits}g}"
 
 
 def milliseconds(seconds: float) -> str:
-    """Seconds as milliseconds."""
+    """Format seconds as milliseconds."""
     return number(1000 * seconds)
 
 
 def percent(value: float) -> str:
-    """A share in per cent, one digit after the decimal point."""
+    """Format a share in per cent, with one digit after the decimal point."""
     return f"{value:.1%}"
 
 
 def span(low: float, high: float, form: Form = number) -> str:
-    """An interval."""
+    """Format an interval."""
     return f"[{form(low)}, {form(high)}]"
 
 
 def within(low: float, high: float, factor: float = 1.0, suffix: str = "") -> Form:
-    """How a number with this interval is written, and its bounds: to the digit that half the interval leaves known.
+    """Return how to format a number with this interval, and its bounds: to the digit that half the interval determines.
 
     Of half the interval one digit is kept, or two if it begins with 1 to 3.5, as the Particle Data Group rounds errors;
-    in all two digits at least, as the lower end of a wide interval needs, and seven at most. ``factor`` and ``suffix``
-    are from the unit of the values to that which is shown.
+    in all two digits at least, as the lower end of a wide interval needs, and seven at most. ``factor`` converts the
+    unit of the values to the one that is shown, which ``suffix`` names.
     """
     half, largest = factor * abs(high - low) / 2, factor * max(abs(low), abs(high))
     if not (0 < half < math.inf and 1e-6 < largest < 1e12):
@@ -54,29 +54,29 @@ def within(low: float, high: float, factor: float = 1.0, suffix: str = "") -> Fo
 
 
 def plural(count: int, noun: str) -> str:
-    """A number of things."""
+    """Format a number of things."""
     return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def counted(count: int, works: str) -> str:
-    """A number of what works, which is named in the plural: ranks, GPUs, processes."""
+    """Format a number of workers, whose kind is named in the plural: ranks, GPUs, processes."""
     return (
         f"{count} {works}" if count != 1 else f"1 {works.removesuffix('es') if works.endswith('sses') else works[:-1]}"
     )
 
 
 def value(key: str, form: Form = number) -> Form:
-    """A cell: the value of a key of its row; empty if there is none."""
+    """Return a form that shows the value of a key of a row; empty if there is none."""
     return lambda row: "" if row.get(key) is None else form(row[key])
 
 
 def bounds(low: str, high: str, form: Form = number) -> Form:
-    """A cell: the interval between the values of two keys of its row."""
+    """Return a form that shows the interval between the values of two keys of a row."""
     return lambda row: span(row[low], row[high], form)
 
 
 def estimate(key: str, low: str, high: str, factor: float = 1.0, suffix: str = "") -> tuple[Form, Form]:
-    """Two cells: the value of a key of its row, and the interval between two others, in digits as of `within`."""
+    """Return two forms: of the value of a key of a row, and of the interval between two others, as `within` rounds."""
 
     def form(row: Any) -> Form:
         return within(row[low], row[high], factor, suffix)
@@ -85,24 +85,24 @@ def estimate(key: str, low: str, high: str, factor: float = 1.0, suffix: str = "
 
 
 def cells(columns: Sequence[tuple[str, Form]], rows: Iterable[Any]) -> tuple[list[str], list[list[str]]]:
-    """The headings of a table and the cells of its rows; a column is a heading and a function from row to cell."""
+    """Return the headings of a table and the cells of its rows; a column is a heading and a function of a row."""
     return [title for title, _ in columns], [[form(row) for _, form in columns] for row in rows]
 
 
 def table(columns: Sequence[tuple[str, Form]], rows: Iterable[Any], sides: str = ">") -> str:
-    """The lines of a table for the terminal; ``columns`` as of `cells`, ``sides`` as of `aligned`."""
+    """Return the lines of a table for the terminal; ``columns`` as for `cells`, ``sides`` as for `aligned`."""
     header, lines = cells(columns, rows)
     return aligned([header, *lines], sides)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its columns right-aligned."""
+    """Return a Markdown table with right-aligned columns."""
     lines = [header, ["---:"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def pace(done: int, left: int, seconds: float) -> str:
-    """At which rate things are done, and how long the others take; empty while nothing is known.
+    """Say at which rate things are done, and how long the rest takes; empty while nothing is known.
 
     >>> pace(40, 100, 2.0), pace(1, 10, 60.0), pace(2, 3, 7200.0), pace(0, 3, 9.0)
     (', 20 a second, about 5 s left', ', 1 a minute, about 10 min left', ', 1 an hour, about 3.0 h left', '')

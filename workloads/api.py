@@ -38,11 +38,11 @@ class Files(Protocol):
     """
 
     def of(self, index: np.ndarray) -> list[Path]:
-        """The files that have some of the examples, by their index, int64 (n,)."""
+        """Return the files that contain some of the examples, given their index, int64 (n,)."""
         ...
 
     def read_from(self, copies: Mapping[Path, Path]) -> None:
-        """From now on read the copy of each file that has one."""
+        """Read, from now on, the copy of each file that has one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,18 +54,19 @@ class Data:
     length : int
         Number of examples.
     load : function
-        From an index array, int64 (batch,), to ``(inputs, targets)``: arrays or tensors, or nested structures of
-        them, whose first axis is the batch; all of one shape and type. It runs beside the training, and always gives
-        the same examples for the same indices.
+        Maps an index array, int64 (batch,), to ``(inputs, targets)``: arrays or tensors, or nested structures of them,
+        whose first axis is the batch; all of one shape and type. It runs beside the training, and always gives the same
+        examples for the same indices.
     threads : int
-        How many batches may be loaded at once; above 1, ``load`` must be safe to call from several threads.
+        Number of batches that may be loaded at once; above 1, ``load`` must be safe to call from several threads.
     augment : function, optional
         ``(inputs, targets, seeds) -> (inputs, targets)``: other examples of the same meaning, different in every epoch.
-        ``seeds``, uint64 (batch, 2), has a pair for each example, a function of (seed, epoch, example) alone. What it
-        draws has to follow from that, so that a resumed training sees what it would have seen. It runs like ``load``.
+        ``seeds``, uint64 (batch, 2), has a pair for each example, a function of (seed, epoch, example) alone. Whatever
+        it draws must follow from them, so that a resumed training sees the examples that it would have seen. It runs
+        like ``load``.
     files : Files, optional
-        Of examples that ``load`` reads from files. They are kept in memory once they are loaded, as far as ``--cache``
-        allows, and can be staged.
+        Files that ``load`` reads the examples from. The examples are kept in memory once they are loaded, as far as
+        ``--cache`` allows, and the files can be staged.
 
     Examples
     --------
@@ -88,29 +89,29 @@ class Data:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Workload:
-    """What ``build`` returns: everything that the training loop has to know.
+    """What ``build`` returns: everything that the training loop needs to know.
 
     Parameters
     ----------
     model : keras.Model
-        Built, so that it has its variables.
+        Network to train, already built, so that it has its variables.
     loss : function
         ``(targets, outputs) -> tensor (batch,)``: the loss of each example. Regularisation losses of the model's layers
         are added by the loop.
     optimizer : function
-        From a learning rate schedule, already scaled to the number of ranks, to a Keras optimizer.
+        Makes a Keras optimizer of a learning rate schedule that is already scaled to the number of ranks.
     train, validation : Data
-        All of it on every rank; the loop picks the rank's part.
+        Sets to train on and to measure on, complete on every rank: the loop picks each rank's part.
     statistics : function
         ``(targets, outputs) -> {name: tensor}``, each the sum over the examples of the batch. The loop sums them over
         batches and ranks in float64.
     summarise : function
         ``({name: total}, examples) -> {metric: float}``: the only place where sums become ratios.
     finish : function, optional
-        ``(model, figures) -> {metric: float}``: called once, on the chief, after training: pictures into the folder
-        ``figures``, and metrics that are not sums over examples.
+        ``(model, figures) -> {metric: float}``: called once, on the chief, after training. It draws pictures into the
+        folder ``figures``, and returns metrics that are not sums over examples.
     target : tuple, optional
-        ``(metric, ">=" or "<=", value)``: the quality of a finished training. The report shows the time until an
+        ``(metric, ">=" or "<=", value)``: the quality that a training should reach. The report shows the time until an
         evaluation reached it.
 
     Examples
@@ -134,7 +135,7 @@ class Workload:
 
     model: keras.Model
     loss: Callable[[Any, Any], Any]
-    optimizer: Callable[[Any], keras.optimizers.Optimizer]  # Keras annotates a learning rate as a number alone
+    optimizer: Callable[[Any], keras.optimizers.Optimizer]  # Keras's annotations allow only numbers as learning rates
     train: Data
     validation: Data
     statistics: Callable[[Any, Any], dict[str, Any]]

@@ -1,4 +1,5 @@
-"""Ends jobs: asks ranks that can to save and leave, ends what is left, and waits until it has left the queue."""
+"""Ends jobs: asks the ranks that can do so to save and leave, ends what is left, and waits until it has left the
+queue."""
 
 import contextlib
 import signal
@@ -10,19 +11,19 @@ from typing import NamedTuple
 from launch.backends.scheduler import ENDED, Answer, Part
 from launch.errors import Refusal
 
-_GRACE_S = 30.0  # for ranks that were asked to save and leave
-_LEAVING_S = 90.0  # for ended jobs to leave the queue: PBS kills up to half a minute after it has asked
+_GRACE_S = 30.0  # longest wait for ranks that were asked to save and leave
+_LEAVING_S = 90.0  # longest wait for ended jobs to leave the queue: PBS kills up to half a minute after it has asked
 
 
 class Ending(NamedTuple):
-    """A scheduler, as far as the end of jobs needs to know it. Ids are its names for jobs and for tasks of arrays."""
+    """What ending jobs needs to know about a scheduler. Ids are its names for jobs and for tasks of arrays."""
 
     title: str
-    ids: Callable[[Part], Sequence[str]]  # of what makes the runs; from then on none is added
-    ask: Callable[[Sequence[str]], Answer]  # for the states of ids
-    warn: Callable[[Sequence[str]], bool]  # ends what waits, asks ranks to save and leave; False if it is silent
+    ids: Callable[[Part], Sequence[str]]  # ids of what makes the runs of a part; from then on none is added
+    ask: Callable[[Sequence[str]], Answer]  # asks for the states of ids
+    warn: Callable[[Sequence[str]], bool]  # ends what waits, asks ranks to save and leave; False if there is no answer
     end: Callable[[Sequence[str]], object]
-    cleaning: str = ""  # its word for jobs that have ended, while it still cleans up their nodes
+    cleaning: str = ""  # its word for an ended job whose nodes it is still cleaning up
 
 
 def cancel(parts: Sequence[Part], save_first: bool, by: Ending) -> Sequence[Part]:
@@ -47,7 +48,7 @@ def cancel(parts: Sequence[Part], save_first: bool, by: Ending) -> Sequence[Part
         by.end(every)
         left = _wait_until_gone(every, by, _LEAVING_S)
     finally:
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)  # None of one that Python has not installed
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)  # None: not installed by Python
     if cleaned_up := [id for id, word in left.items() if word and word == by.cleaning]:
         print(f"{by.title} is still cleaning up after job {', '.join(cleaned_up)}", file=sys.stderr, flush=True)
     return [part for part, those in zip(parts, ids) if left.keys() & {*those} - {*cleaned_up}]

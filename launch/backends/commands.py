@@ -9,7 +9,7 @@ from launch.plan.slurm import inherited
 
 
 def command(words: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess | None:
-    """Run one of a scheduler's commands in an environment without anything of another job; None if there is no
+    """Run one of a scheduler's commands in an environment without traces of another job; return None if there is no
     answer."""
     try:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""Jobs that may go on under new ids, as they were submitted again from within: see `launch.record.again`."""
+"""Jobs that may continue under new ids, because they were submitted again from within: see `launch.record.again`."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,7 +12,7 @@ Ask = Callable[[Sequence[str]], Answer]
 
 
 def poll(jobs: Sequence[Job], ask: Ask) -> Answer:
-    """The states of jobs, of each that goes on under a new id those of the new one."""
+    """Return the states of jobs; for one that continues under a new id, the state of the new job."""
     later = [again.ids(job) for job in jobs]
     while True:
         answer = ask([*(job.id for job in jobs if job.id), *(id for ids in later for id in ids.values())])
@@ -20,7 +20,7 @@ def poll(jobs: Sequence[Job], ask: Ask) -> Answer:
         if answer.silence:
             return answer
         if later == before:
-            break  # else one was submitted again meanwhile, and its end is not the end
+            break  # otherwise a job was submitted again meanwhile, so its end was not final
     statuses = dict(answer.statuses)
     for job, ids in zip(jobs, later):
         for run in job.run_dirs if ids else ():
@@ -32,7 +32,7 @@ def poll(jobs: Sequence[Job], ask: Ask) -> Answer:
 
 
 def ids(part: Part) -> list[str]:
-    """The ids of the jobs that make a part. From now on it is not submitted again, so there will be no others."""
+    """Return the ids of the jobs that make a part, and forbid submitting it again, so that no others follow."""
     job, run = part
     for each in [run] if run else job.run_dirs:
         again.forbid(job, each)
@@ -45,12 +45,13 @@ def ids(part: Part) -> list[str]:
 def warn(
     every: Sequence[str], ask: Ask, one: Callable[[str], Sequence[str]], end: Callable[[Sequence[str]], object]
 ) -> bool:
-    """The ``warn`` of a scheduler (`launch.backends.cancelling.Ending`) that signals ids one by one, by ``one``."""
+    """Do what `launch.backends.cancelling.Ending` says of ``warn``, for a scheduler that signals ids singly, by
+    ``one``."""
     answer = ask(every)
     phases = {id: status.phase for id, status in answer.statuses.items()}
     if queued := [id for id in every if phases.get(id) == QUEUED]:
         end(queued)
-    # Of an array, each task that runs.
+    # In an array, each running task has its own id.
     for id in (id for id, phase in phases.items() if phase not in (QUEUED, ENDED) and "[]" not in id):
         command(one(id))
     return not answer.silence

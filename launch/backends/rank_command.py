@@ -13,20 +13,20 @@ from launch.errors import Refusal
 from launch.plan.plan import Plan
 
 _GPUS = {"CUDA_VISIBLE_DEVICES": "--nv", "ROCR_VISIBLE_DEVICES": "--rocm", "HIP_VISIBLE_DEVICES": "--rocm"}
-_BY_SRUN = ("pyxis", "edf")  # parts of srun, which start the ranks in the image by themselves
-# Podman's containers are not children of the process that starts them: a rank leaves when that has gone, whose id it
-# is told.
+_BY_SRUN = ("pyxis", "edf")  # parts of srun that start the ranks in the image themselves
+# Podman's containers are not children of the process that starts them. A rank is told the id of that process, and
+# leaves when the process has gone.
 _CLIENT = ["sh", "-c", 'LAUNCH_CLIENT=$$ exec "$@"', "podman-hpc", "podman-hpc"]
-# The variables of the host, of which Podman passes none on by itself, but not PATH and others that the image has; and
-# the network, memory and processes of the host, by which the ranks of a node find each other.
+# Podman passes on no variables of the host by itself: it gets all of them, except PATH and others that the image sets.
+# The ranks of a node find each other by the network, memory and processes of the host.
 _PODMAN = ["run", "--rm", "--env-host", "--network=host", "--ipc=host", "--pid=host"]
 
 
 def words(plan: Plan) -> list[str]:
-    """The words of the command, without the last one, which is the run directory."""
+    """Return the words of the command, without the last one, which is the run directory."""
     if plan.container is None:
         return own_command(plan.python, "launch.node.worker")
-    # PYTHONPATH outside the container has what modules put there, for another Python.
+    # Outside the container, PYTHONPATH has what environment modules put there, for another Python.
     inside = [
         "env",
         f"PYTHONPATH={os.pathsep.join(plan.pythonpath)}",
@@ -46,8 +46,8 @@ def words(plan: Plan) -> list[str]:
 
 
 def line(plan: Plan) -> str:
-    """The whole command, for a job script that works in the run directory; an image may start in another folder. If an
-    environment is staged, the script says where the interpreter is.
+    """Return the whole command, for a job script that works in the run directory; an image may start in another folder.
+    If an environment is staged, the script says where the interpreter is.
     """
     if plan.staged:
         return '"$python" "$start" launch.node.worker .'
@@ -55,7 +55,7 @@ def line(plan: Plan) -> str:
 
 
 def srun_options(plan: Plan) -> list[str]:
-    """The options of srun by which it starts the ranks in an image itself."""
+    """Return the options with which srun itself starts the ranks in an image."""
     if plan.container is None or plan.container_runtime not in _BY_SRUN:
         return []
     if plan.container_runtime == "edf":  # the file says what is mounted

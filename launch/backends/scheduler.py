@@ -13,11 +13,11 @@ QUEUED, RUNNING, ENDED, UNKNOWN = "queued", "running", "ended", "unknown"
 
 
 class Status(NamedTuple):
-    """What a scheduler reports of a job, or of a task of an array."""
+    """What a scheduler reports about a job, or about a task of an array."""
 
-    phase: str  # QUEUED, RUNNING, ENDED, or UNKNOWN where it cannot be seen from this host
-    word: str = ""  # the scheduler's own
-    reason: str = ""  # of waiting, or of the end
+    phase: str  # QUEUED, RUNNING, ENDED, or UNKNOWN if it cannot be seen from this host
+    word: str = ""  # the scheduler's own word for the state
+    reason: str = ""  # why the job waits, or why it ended
     nodes: str = ""  # hosts, as Slurm writes them
     outcome: str | None = (
         None  # how the scheduler ended it: timeout, cancelled, stopped (preempted); None if it ended itself
@@ -29,21 +29,21 @@ Part = tuple[Job, RunDir | None]
 
 
 class Answer(NamedTuple):
-    """What a scheduler has reported of jobs."""
+    """What a scheduler has reported about jobs."""
 
     statuses: Mapping[str, Status]  # by `Job.handle` or the job's id; jobs not in it are forgotten
     silence: str = ""  # why there is no answer, in one line
 
     def of(self, job: Job, run: RunDir) -> Status | None:
-        """The status of a run of a job; None if the scheduler does not know the job (any more)."""
+        """Return the status of a run of a job; None if the scheduler does not know the job (any more)."""
         return self.statuses.get(job.handle(run) if job.shape == "array" else str(job.id))
 
 
 class Limits(NamedTuple):
     """How much a scheduler accepts at once."""
 
-    array: int  # tasks of an array; 0 where there are no arrays
-    jobs: int | None = None  # of this user in the queue; each array task counts as one
+    array: int  # most tasks of an array; 0 if the scheduler has no arrays
+    jobs: int | None = None  # most jobs of this user in the queue; each array task counts as one
 
 
 class Scheduler(Protocol):
@@ -54,14 +54,14 @@ class Scheduler(Protocol):
     poll_s: float  # seconds between two questions
 
     def check(self, plan: Plan) -> None:
-        """Refuse what it cannot run."""
+        """Refuse a plan that the scheduler cannot run."""
 
     def script(self, job: Job) -> str:
-        """The text of what is run: the script of the job, with the command that submits it."""
+        """Return the text of what is run: the script of the job, with the command that submits it."""
         ...
 
     def submit(self, job: Job) -> str:
-        """Have the job run; return its id.
+        """Submit a job, or start it; return its id.
 
         Raises
         ------
@@ -71,16 +71,16 @@ class Scheduler(Protocol):
         ...
 
     def attach(self, job: Job) -> str | None:
-        """The id of a job whose answer was lost, found by its token; None if the scheduler does not have it.
+        """Return the id of a job whose answer was lost, found by its token; None if the scheduler does not have it.
 
         Raises
         ------
         Refusal
-            If this cannot be found out.
+            If the scheduler cannot say whether it has the job.
         """
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """The states of jobs. If ``shared``, the answer may be some seconds old, which spares the scheduler."""
+        """Return the states of jobs. If ``shared``, the answer may be some seconds old, which spares the scheduler."""
         ...
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
@@ -89,22 +89,23 @@ class Scheduler(Protocol):
         Returns
         -------
         sequence of Part
-            Those that have not ended in time, or of which the scheduler reports nothing: usually none.
+            Those that have not ended in time, or about which the scheduler reports nothing: usually none.
         """
         ...
 
     def limits(self, plan: Plan) -> Limits:
-        """How many such jobs it accepts at once."""
+        """Return how many jobs with such a plan the scheduler accepts at once."""
         ...
 
 
 def scheduler(name: str) -> Scheduler:
-    """The scheduler of a plan's ``backend``: the value ``SCHEDULER`` of the module ``scheduler`` in its package."""
+    """Return the scheduler of a plan's ``backend``: the value ``SCHEDULER`` of the module ``scheduler`` in its
+    package."""
     return importlib.import_module(f"launch.backends.{name}.scheduler").SCHEDULER
 
 
 def poll_all(jobs: Iterable[Job], shared: bool = False) -> Answer:
-    """The states of jobs of several schedulers."""
+    """Return the states of jobs of several schedulers."""
     by_backend: dict[str, list[Job]] = {}
     for job in jobs:
         by_backend.setdefault(job.backend, []).append(job)

@@ -1,5 +1,5 @@
-"""What the job scripts of all schedulers have in common, from a plan and a template in jobs/. Whatever a user wrote is
-quoted in them."""
+"""What the job scripts of all schedulers have in common. Each is made from a plan and a template in jobs/, with
+everything that the user wrote quoted."""
 
 import dataclasses
 import os
@@ -26,7 +26,7 @@ class Script(NamedTuple):
     text: str
 
     def substitute(self, **places: object) -> str:
-        """The lines, with what stands in those places."""
+        """Return the lines with the placeholders replaced by these values."""
         placeholder = r"@(?:@|(\w+)|\{(\w+)\})"
         return re.sub(placeholder, lambda at: "@" if at[0] == "@@" else str(places[at[1] or at[2]]), self.text)
 
@@ -54,26 +54,26 @@ exec >>logs/job.log 2>&1""")
 
 
 def task(index: str) -> str:
-    """The lines with which a task of an array goes to its run; ``index`` is the shell's word for its number."""
+    """Return the lines with which a task of an array goes to its run; ``index`` is the shell's word for its number."""
     return _TASK.substitute(index=index)
 
 
 def of_run(job: Job, command: Sequence[str], directives: Sequence[str], template: str = "job.sh", **places: str) -> str:
-    """The script of a job for one run, or for each task of an array: begin the attempt, start the ranks, end it.
+    """Return the script of a job for one run, or for each task of an array: begin the attempt, start the ranks, end it.
 
     Parameters
     ----------
     job : Job
-        The first of its plans is that of the allocation.
+        The job; the first of its plans is that of the allocation.
     command : sequence of str
-        That submits it.
+        Command that submits the job.
     directives : sequence of str
         The lines in which the script says what it asks of the scheduler.
     template : str
-        In jobs/.
+        Name of the template in jobs/.
     places : str
-        What differs between schedulers: ``id`` of the job, ``enter`` its folder, ``start`` the ranks, and what to do
-        when the job is asked to end (``term``) or the ranks to leave (``warned``).
+        Text that differs between schedulers: the ``id`` of the job, and the shell code to ``enter`` its folder, to
+        ``start`` the ranks, and to react when the job is asked to end (``term``) or the ranks to leave (``warned``).
     """
     plan, *_ = job.plans
     attempt = _attempt(plan)
@@ -94,7 +94,7 @@ def of_run(job: Job, command: Sequence[str], directives: Sequence[str], template
 def of_pack(
     job: Job, command: Sequence[str], directives: Sequence[str], a_run_s: int, margin: int, **places: str
 ) -> str:
-    """The script of a job that makes its runs one after the other.
+    """Return the script of a job that makes its runs one after the other.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def of_pack(
     a_run_s : int
         Seconds after which a run is ended.
     margin : int
-        Seconds before that at which it is asked to leave; none is begun so shortly before the end of the job.
+        Seconds before that at which the run is asked to leave; no run begins so shortly before the end of the job.
     """
     plan, *runs = job.plans
     attempt = _attempt(plan)
@@ -131,13 +131,13 @@ def of_pack(
 
 
 def allocated(job: Job) -> Job:
-    """The job, with the plan of its allocation first, under the name of the whole job."""
+    """Return the job, with the plan of its allocation first, under the name of the whole job."""
     plan = allocation(job.name, job.plans) if job.shape == "pack" else job.plans[0]
     return dataclasses.replace(job, plans=[dataclasses.replace(plan, job_name=job.name), *job.plans])
 
 
 def write(job: Job, text: str) -> None:
-    """Write the script of a job into its folder, and of an array the runs of its tasks, one in a line."""
+    """Write the script of a job into its folder and, for an array, the runs of its tasks, one per line."""
     if job.shape == "array":
         publish(job.folder / "runs.txt", "".join(f"../../{run}\n" for run in job.runs))
     publish(job.script, text, mode=0o600)
@@ -155,7 +155,8 @@ def _filled(template: str, job: Job, command: Sequence[str], directives: Sequenc
 
 
 def environment(plan: Plan, note: str = "") -> str:
-    """The lines that set up the environment of the ranks. If one fails, the lines ``note`` run and the job ends."""
+    """Return the lines that set up the environment of the ranks. If one fails, the lines ``note`` run and the job
+    ends."""
     lines = [*([f"module load {shlex.join(plan.modules)}"] if plan.modules else []), *plan.setup]
     if lines:
         lines = [_FAILED.substitute(note=note), *lines, _AFTERWARDS]
@@ -169,7 +170,7 @@ def environment(plan: Plan, note: str = "") -> str:
 
 
 def _stage(plan: Plan, staged: Staged) -> str:
-    """The lines that copy Python's environment to a disk of each node."""
+    """Return the lines that copy Python's environment to a disk of each node."""
     disks = ['"${SLURM_TMPDIR:-}"', '"${TMPDIR:-}"', "/tmp"]
     return Script((TEMPLATES / "stage_env.sh").read_text()).substitute(
         python=shlex.quote(plan.python),

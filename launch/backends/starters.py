@@ -1,4 +1,4 @@
-"""The command that starts the ranks of a job where that is not srun.
+"""The command that starts the ranks of a job, if that is not srun.
 
 ``launch.node.starter`` runs and watches it. On the nodes it starts ``launch.node.tasks``, which labels what ranks print
 and notes how they end.
@@ -12,18 +12,19 @@ from launch.plan.plan import Plan
 
 
 def of_run(plan: Plan) -> str:
-    """The words before those of a rank, in the shell of a job for one run."""
+    """Return the words before those of a rank, in the shell of a job for one run."""
     return _words(plan, str(plan.nodes), str(plan.size), '"$begun"', '"$SECONDS"')
 
 
 def of_pack(plan: Plan) -> str:
-    """The words before those of a rank, in the function of a packed study, whose second and third argument are the
-    numbers of nodes and ranks."""
+    """Return the words before those of a rank, in the function of a packed study, whose second and third argument are
+    the numbers of nodes and ranks."""
     return _words(plan, '"$2"', '"$3"', "-", "0")
 
 
 def of_step(plan: Plan, hosts: Sequence[str]) -> str:
-    """The words before those of a rank, for a step on these nodes of an allocation, whose launcher watches the time."""
+    """Return the words before those of a rank, for a step on these nodes of an allocation, whose launcher watches the
+    time."""
     return _words(plan, str(plan.nodes), str(plan.size), "-", "-", hosts)
 
 
@@ -53,6 +54,6 @@ def _words(plan: Plan, nodes: str, size: str, note: str, elapsed: str, hosts: Se
 
 
 def per_rank(plan: Plan) -> str:
-    """The options of Flux for the cores and GPUs of a rank."""
+    """Return the options of Flux for the cores and GPUs of a rank."""
     cores = f" -c {plan.cpus_per_task}" if plan.cpus_per_task else ""
     return cores + (f" -g {plan.gpus_per_rank}" if plan.gpus_per_node else "")

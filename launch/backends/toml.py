@@ -5,10 +5,10 @@ import re
 
 
 def string(text: str) -> str:
-    """A text in quotes."""
+    """Return a text in quotes."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")  # allowed in JSON, but not in TOML
 
 
 def key(name: str) -> str:
-    """A part of the name of a table."""
+    """Return a part of the name of a table."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else string(name)

@@ -34,7 +34,7 @@ class Options(Named):
     json: bool = False  # print JSON, for programs
 
 
-_ANSWER_S = 30.0  # that a launcher may take to write down the scheduler's answer
+_ANSWER_S = 30.0  # time that a launcher may take to record the scheduler's answer
 
 
 def main(argv: list[str]) -> int:
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     named = chosen.paths(words)
     paths = places.find(named)
     for folder in _whole(paths, {path.absolute() for path in named}):
-        with contextlib.suppress(OSError):  # another user's, whose launcher ignores this anyway
+        with contextlib.suppress(OSError):  # a folder of another user, whose launcher ignores the order anyway
             # This comes before the search for its jobs: a launcher submits a job only after it has checked for this
             # order.
             lock.order_end(folder)
@@ -79,14 +79,14 @@ def main(argv: list[str]) -> int:
 
 
 def _whole(paths: Sequence[Path], named: set[Path]) -> set[Path]:
-    """The workflows, studies and single runs that are named as a whole, or are in a named folder."""
+    """Return the workflows, studies and single runs that are named as a whole, or are in a named folder."""
     above = {folder.absolute() for path in paths for folder in (path.parent.parent, path.parent, path)}
     held = {f for f in above if stages.is_workflow(f) or f == folders.holder(f)}
     return {folder for folder in held if named & {folder, *folder.parents}}
 
 
 def _parts(runs: Sequence[RunDir]) -> list[Part]:
-    """The jobs of some runs: a whole job if it has no other runs under way, else its parts."""
+    """Return the jobs of some runs: a whole job if it has no other runs under way, else its parts."""
     latest = record.latest(runs)
     answered = {job.folder: _answered(job) for job in dict.fromkeys(latest.values())}
     jobs_of = {path: answered[job.folder] for path, job in latest.items()}
@@ -102,7 +102,8 @@ def _parts(runs: Sequence[RunDir]) -> list[Part]:
 
 
 def _answered(job: Job) -> Job:
-    """The job with its id: its launcher may be waiting for the scheduler's answer, or may have been killed meanwhile.
+    """Return the job with its id: its launcher may be waiting for the scheduler's answer, or may have been killed
+    meanwhile.
 
     Raises
     ------
@@ -125,7 +126,7 @@ def _answered(job: Job) -> Job:
 
 
 def _became(run: RunDir, before: states.Known) -> tuple[str, int, str]:
-    """What became of a run, in a word; the step at which it has saved, or 0; and both as a line of text."""
+    """Return what became of a run, in one word; the step at which it has saved, or 0; and both as a line of text."""
     again = f"start it again: {command('resume', run.path)}"
     if before.state in states.BROKEN:
         return "left alone", 0, f"{run.path}: {before.reason}; it was left alone"

@@ -30,7 +30,7 @@ class Defaults(NamedTuple):
     file: str = ""
 
     def beside(self, given: Mapping[str, Any]) -> "Defaults":
-        """The defaults that do not contradict the command line."""
+        """Return the defaults that do not contradict the command line."""
         dropped = set(given)
         if given.get("backend") or os.environ.get("RANKLOOP_SITE"):
             dropped.add("site")
@@ -41,7 +41,7 @@ class Defaults(NamedTuple):
         return Defaults({name: value for name, value in self.values.items() if name not in dropped}, self.file)
 
     def local(self) -> "Defaults":
-        """The defaults that apply to processes on this machine."""
+        """Return the defaults that apply to processes on this machine."""
         kept = {name: value for name, value in self.values.items() if name not in _OF_SLURM}
         if kept.get("gpu_binding") == "slurm":
             del kept["gpu_binding"]
@@ -50,7 +50,7 @@ class Defaults(NamedTuple):
 
 @functools.cache
 def read() -> Defaults:
-    """The user's defaults; empty if there is no such file.
+    """Return the user's defaults; empty if there is no such file.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def read() -> Defaults:
 
 
 def runs() -> Path:
-    """The folder of the runs if none is given."""
+    """Return the folder of the runs if none is given."""
     return read().values.get("runs", Path("runs"))
 
 
@@ -116,7 +116,7 @@ def _values(table: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _words(key: str, value: Any, field: dataclasses.Field) -> list[str]:
-    """A value as words of a command line, which are then checked in the same way."""
+    """Return a value as words of a command line, which are then checked in the same way."""
     flag = key.replace("_", "-")
     if isinstance(value, bool):
         if "bool" not in str(field.type):

@@ -23,7 +23,7 @@ from launch.record.rundir import RunDir
 ABSENT = "-"
 """Stands for something that only the other run has."""
 
-_OF_EACH_RUN = {"name", "job_name", "commit"}  # of a plan
+_OF_EACH_RUN = {"name", "job_name", "commit"}  # fields of a plan that differ between any two runs
 # Variables of the environment that identify this job and this node.
 _OF_EACH_JOB = re.compile(
     r"SLURM_(ARRAY_.*|CONF|GTIDS|JOB_?ID|JOB_NAME|JOB_(START|END)_TIME|JOB_NODELIST|LAUNCH_NODE_IPADDR|LOCALID|NODEID|"
@@ -36,13 +36,13 @@ _WIDE = 48  # characters: longer values are shown below each other
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Named):
-    """How to show it."""
+    """How to show the differences."""
 
     json: bool = False  # print JSON, for programs
 
 
 def main(argv: list[str]) -> int:
-    """Print in what two runs differ; return 0.
+    """Print how two runs differ; return 0.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
 
 
 def facts(run: RunDir) -> dict[str, dict[str, Any]]:
-    """What is known of a run, in flat groups: plan, code, environment, versions, machine, results."""
+    """Return what is known about a run, in flat groups: plan, code, environment, versions, machine, results."""
     plan = without_secrets(run.record())
     around, result = without_secrets(run.surroundings()), run.result() or {}
     words = plan.pop("arguments", None) or []
@@ -94,7 +94,7 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
 def differences(
     one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, list[Any]]]:
-    """The values that differ, by group and name; None for what one run does not have."""
+    """Return the values that differ, by group and name; None for what one run does not have."""
     found = {}
     for group in one:
         names = dict.fromkeys([*one[group], *other[group]])
@@ -105,7 +105,7 @@ def differences(
 
 
 def report(names: list[str], found: Mapping[str, Mapping[str, list[Any]]]) -> list[str]:
-    """The lines of the report."""
+    """Return the lines of the report."""
     if not found:
         return [f"{names[0]} and {names[1]} do not differ"]
     cells = {
@@ -138,7 +138,7 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 
 
 def _options(words: list[str]) -> dict[str, Any]:
-    """The options of a command line by name, and the words that belong to no option."""
+    """Return the options of a command line by name, and the words that belong to no option."""
     found: dict[str, Any] = {}
     rest, last = [], None
     for word in words:
@@ -154,8 +154,8 @@ def _options(words: list[str]) -> dict[str, Any]:
 
 
 def _code(run: RunDir, plan: Mapping[str, Any]) -> dict[str, Any]:
-    """The commit, each file changed since (lines added and removed, with a hash of them), and what changed after the
-    submission. For runs without a commit, a hash of the files shows whether they are the same."""
+    """Return the commit, each file changed since (lines added and removed, with a hash of them), and what changed after
+    the submission. For runs without a commit, a hash of the files shows whether they are the same."""
     record = snapshot.record_of(run) or {}
     commit = record.get("commit") or plan.get("commit")
     text = read_end(snapshot.patch_of(run), MOST).decode(errors="replace")
@@ -187,7 +187,7 @@ def _is_wide(pair: list[str]) -> bool:
 
 
 def _parts(pair: list[str]) -> Iterator[tuple[str, str]]:
-    """The values below each other; for lists of paths, only those that one list lacks."""
+    """Yield the values below each other; for lists of paths, only those that one list lacks."""
     if ABSENT in pair or not all(map(_PATHS.fullmatch, pair)):
         yield from (("<>"[i], value) for i, value in enumerate(pair))
         return
@@ -197,6 +197,6 @@ def _parts(pair: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _by(one: Any, other: Any) -> str:
-    """How much larger the second number is than the first."""
+    """Return how much larger the second number is than the first."""
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other))
     return f"  ({other / one - 1:+.1%})" if numbers and one else ""

@@ -19,7 +19,7 @@ from launch.submit import places
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Named):
-    """How to show it."""
+    """How to show the sizes."""
 
     json: bool = False  # print JSON, in bytes, for programs
 

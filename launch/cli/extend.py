@@ -102,7 +102,7 @@ def main(argv: list[str]) -> int:
         what = _planned(folder, given, how)
         lacking = [run for run in folders.runs_in(folder) if run.result() is None]
         busy = states.under_way(lacking) if lacking and not scheduler(what.plans[0].backend).remote else ()
-        if busy:  # anything beside a measurement disturbs it
+        if busy:  # anything that runs beside a measurement disturbs it
             raise Refusal(f"{min(busy)} is running on this machine: wait for its end, then extend the study")
         print(_described(what), flush=True)
         with grow.grown(what):
@@ -113,7 +113,7 @@ def main(argv: list[str]) -> int:
 
 
 def _options(argv: Sequence[str]) -> tuple[dict[str, Any], Options, list[str]]:
-    """What the study gets or must have already, how to continue, and the other words."""
+    """Return what the study gets or must have already, how to continue, and the other words."""
     try:
         values, words = options.given_with_words(_Any, argv, "extend")
     except Refusal as refusal:
@@ -123,7 +123,8 @@ def _options(argv: Sequence[str]) -> tuple[dict[str, Any], Options, list[str]]:
 
 
 def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
-    """What the study would get, with the new runs as asked for and within the limits of site, scheduler and budget."""
+    """Return what the study would get, with the new runs as asked for and within the limits of site, scheduler and
+    budget."""
     what = grow.growth(folder, given)
     runs = [(RunDir(folder / point.name), plan) for point, plan in what.runs]
     try:
@@ -155,7 +156,7 @@ def _planned(folder: Path, given: dict[str, Any], how: Options) -> Growth:
 
 
 def _described(what: Growth) -> str:
-    """What is added, one line for each point, and its maximum cost."""
+    """Return what is added, one line for each point, and its maximum cost."""
     first, had = what.plans[0], len(what.before["runs"])
     hours, unit = planning.cost(what.jobs)
     rows = {
@@ -177,7 +178,8 @@ def _described(what: Growth) -> str:
 
 
 def _score(folder: Path, later: bool) -> str:
-    """How the recorded predictions did, by `score`, which the launcher only runs as a command; or how to see that."""
+    """Return how good the recorded predictions were, from `score`, which the launcher only runs as a command; or how to
+    see that."""
     asked = own_command(sys.executable, "score", str(folder), str(folder))
     if not later:
         said = subprocess.run(asked, capture_output=True, text=True, check=False, env=os.environ)

@@ -23,7 +23,7 @@ from launch.submit.study import eta
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Named):
-    """How to show them."""
+    """How to show the studies and runs."""
 
     json: bool = False  # print JSON, for programs
 

@@ -19,12 +19,12 @@ from launch.record.rundir import RunDir
 from launch.submit import states
 
 _BLOCK = 65536  # bytes that are searched first for the last lines
-_STATE_S = 2.0  # between two looks at the state of the run
+_STATE_S = 2.0  # pause between two looks at the state of the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Named):
-    """Which lines."""
+    """Which lines to print."""
 
     rank: int | None = None  # show only this rank, without labels; by default all ranks, each line labelled
     node: int | None = None  # show only the ranks of this node
@@ -77,7 +77,7 @@ class Log:
     path : Path
         The file; it need not be there yet.
     rank : int or None
-        Only the lines of this rank, without their label.
+        Rank whose lines are read, without their label; None for all ranks.
     """
 
     def __init__(self, path: Path, rank: int | None = None) -> None:
@@ -94,7 +94,7 @@ class Log:
                 self._place = begin = max(0, file.seek(0, os.SEEK_END) - window)
                 file.seek(begin)
                 if begin:
-                    self._place += len(file.readline())  # the rest of a line
+                    self._place += len(file.readline())  # skip the rest of a line
                 for line in file:
                     if self._label.match(line):
                         found.append(self._place)
@@ -105,7 +105,7 @@ class Log:
             window *= 4
 
     def more(self, over: bool) -> Iterator[bytes]:
-        """The lines since the last call; once ``over``, also a last line without a line end."""
+        """Yield the lines since the last call; once ``over``, also a last line without a line end."""
         if (file := self._open()) is None:
             return
         with file:
@@ -118,7 +118,7 @@ class Log:
                     yield line[label.end() :]
 
     def _open(self) -> BinaryIO | None:
-        """The file, if it exists. If it cannot be read, say why once, and show the others."""
+        """Return the file, if it exists. If it cannot be read, say why once, and show the others."""
         try:
             return open_file(self._path)
         except FileNotFoundError:

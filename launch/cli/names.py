@@ -21,14 +21,14 @@ class Named:
         return self.runs or defaults.runs()
 
     def path(self, word: str) -> Path:
-        """The path for a word.
+        """Return the path for a word.
 
         Raises
         ------
         Refusal
             If it is a name, and nothing has that name, here or in the folder of the runs.
         """
-        if not word:  # as of "$RUN" with a variable that is not set: Path("") would be the working directory
+        if not word:  # as from "$RUN" with a variable that is not set: Path("") would be the working directory
             raise Refusal(f"an empty name is given: name a run, or the folder of the runs ({self.folder})")
         path, inner = Path(word), self.folder / word
         if os.path.lexists(path) or path.is_absolute():
@@ -42,5 +42,5 @@ class Named:
         return path
 
     def paths(self, words: Iterable[str]) -> list[Path]:
-        """The paths for several words; without words, the folder of the runs."""
+        """Return the paths for several words; without words, the folder of the runs."""
         return [self.path(word) for word in words] or [self.folder]

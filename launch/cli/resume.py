@@ -103,7 +103,7 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
 
 
 def _lacking(runs: Sequence[RunDir], folder: Path, broken: Sequence[str]) -> list[RunDir]:
-    """Those of some runs that have no result; refuses if there are none."""
+    """Return the runs that have no result; refuse if there are none."""
     lacking = [run for run in runs if run.result() is None]
     if not lacking:
         raise Refusal(f"{folder} is finished: there is nothing left to run" if not broken else broken[0])
@@ -111,14 +111,15 @@ def _lacking(runs: Sequence[RunDir], folder: Path, broken: Sequence[str]) -> lis
 
 
 def outermost(folder: Path) -> Path:
-    """The workflow or study that a folder is part of, on which no other launcher may be at work; else the folder
+    """Return the workflow or study that a folder is part of, on which no other launcher may be at work; else the folder
     itself."""
     outwards = (folder.parent.parent, folder.parent)
     return next((each for each in outwards if stages.is_workflow(each) or is_study(each)), folder)
 
 
 def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
-    """The runs of a run, study or workflow, with missing ones put back, and why others of a study do not count."""
+    """Return the runs of a run, study or workflow, with missing ones put back, and why others of a study do not
+    count."""
     if stages.is_workflow(folder):
         if gone := next((stage.name for stage in stages.read(folder) if not stage.folder.exists()), None):
             raise Refusal(
@@ -138,7 +139,8 @@ def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
 
 
 def _unusable(run: RunDir, study: Path) -> str:
-    """Why a run of a study does not count: its files do not say whether it is done, or how to start it. Else empty."""
+    """Return why a run of a study does not count: its files do not say whether it is done, or how to start it. Empty if
+    it does."""
     if not run.run_json.exists():
         how = f"remove what is left of it, and run it again: {command('resume', study)}"
         return f"{run.path} has no run.json: {how}"
@@ -160,7 +162,7 @@ def _put_back(folder: Path, only: Sequence[str] = ()) -> None:
 
 
 def without(plan: Plan, hosts: Sequence[str]) -> Plan:
-    """The plan without these nodes, in addition to those that it already excludes.
+    """Return the plan without these nodes, in addition to those that it already excludes.
 
     Raises
     ------

@@ -95,7 +95,8 @@ def _removable(path: Path) -> Path:
 
 
 def _distinct(folders: Sequence[Path]) -> list[Path]:
-    """Each folder once, however it is spelled, without folders whose runs go with another named folder."""
+    """Return each folder once, however it is spelled, without folders whose runs are removed with another named
+    folder."""
     spelled = list({folder.resolve(): folder for folder in reversed(folders)}.values())[::-1]
     runs = {folder: {run.resolve() for run in _runs([folder])} for folder in spelled}
     return [
@@ -120,8 +121,8 @@ def _refuse_of_others(folders: Sequence[Path]) -> None:
 
 
 def _refuse_mounted(folders: Sequence[Path]) -> None:
-    """Refuse runs in which something is mounted. That belongs to somebody, like the target of a link, but its path does
-    not show it."""
+    """Refuse runs in which something is mounted. Like the target of a link, that belongs to somebody else, but its path
+    does not show it."""
     with contextlib.suppress(FileNotFoundError), open("/proc/self/mountinfo", "rb") as lines:  # not Linux
         mounted = [re.sub(rb"\\([0-7]{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in lines]
         for folder in folders:
@@ -151,7 +152,7 @@ def _refuse_unfinished(folders: Sequence[Path], force: bool) -> None:
 
 
 def _runs(folders: Sequence[Path]) -> list[Path]:
-    """The runs that are removed, without those in the folder of a study that are not part of it."""
+    """Return the runs that are removed, without runs in the folder of a study that are not part of the study."""
     found: list[Path] = []
     for folder in folders:
         if stages.is_workflow(folder):
@@ -178,7 +179,7 @@ def _listed(folders: Sequence[Path]) -> str:
 
 
 def _written(folders: Sequence[Path]) -> list[str]:
-    """What programs wrote beside their code, and so into the copy that is removed: the user may look for it
+    """Return what programs wrote beside their code, and so into the copy that is removed: the user may look for it
     elsewhere."""
     found: dict[Path, str] = {}
     for folder in folders:
@@ -186,7 +187,7 @@ def _written(folders: Sequence[Path]) -> list[str]:
             holder = holder_of(run)
             if holder not in found and holder.is_relative_to(folder):
                 found[holder] = ""
-                with contextlib.suppress(Refusal, OSError):  # of a copy that is gone
+                with contextlib.suppress(Refusal, OSError):  # the copy may be gone
                     if new := compare.written(run):
                         found[holder] = f"with what was written beside the code: {snapshot.some(new)}"
     return [line for line in found.values() if line]

@@ -19,7 +19,7 @@ from launch.record.table import aligned
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to print it, and the name for a new site."""
+    """How to print the sites, and the name for a new one."""
 
     json: bool = False  # print JSON, for programs
     name: str | None = None  # name of the new site; by default that of the cluster
@@ -60,12 +60,12 @@ def main(argv: list[str]) -> int:
 
 
 def _ask() -> Any:
-    """What the scheduler of this machine reports, to write a site file from."""
+    """Return what the scheduler of this machine reports, to write a site file from."""
     return importlib.import_module(f"launch.backends.{this_site.scheduler() or 'slurm'}.site_file").ask()
 
 
 def as_json() -> dict[str, Any]:
-    """The table for programs."""
+    """Return the table as an object, for programs."""
     here, why = this_site.detect()
     known = map(site.load, site.names())
     rows = [
@@ -77,7 +77,7 @@ def as_json() -> dict[str, Any]:
 
 
 def table() -> str:
-    """One line for each site, and which one this machine is."""
+    """Return one line for each site, and which one this machine is."""
     here, why = this_site.detect()
     rows = [("", "site", "nodes", "a node", "scheduler", "tried", "")]
     for known in map(site.load, site.names()):
@@ -90,7 +90,7 @@ def table() -> str:
 
 
 def content(asked: Site) -> str:
-    """What a site file says, one line per key, and what it leaves open."""
+    """Return what a site file says, one line per key, and what it leaves open."""
     lines = [f"{'recognised by':<24} {_recognised(asked)}"] * (asked.name in site.names())
     for key in dataclasses.fields(Site):
         value = getattr(asked, key.name)

@@ -37,7 +37,7 @@ from launch.submit.study.naming import shown
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(Named):
-    """How to show them."""
+    """How to show the runs."""
 
     advice: bool = False  # for runs that have ended: what to ask for next time
     json: bool = False  # print everything that is known as JSON, for programs
@@ -84,8 +84,8 @@ def _advise(named: Sequence[Path], as_objects: bool) -> int:
 def look(
     words: Sequence[str | Path],
 ) -> tuple[list[states.Known], dict[Path, float], list[bad_nodes.BadNode], list[str]]:
-    """What is known of the named runs, their efficiencies, the nodes that keep failing, and what could not be found
-    out."""
+    """Return what is known about the named runs, their efficiencies, the nodes that keep failing, and what could not be
+    found out."""
     known, silence = states.look(places.find(words))
     efficiencies: dict[Path, float] = {}
     doubts = (
@@ -102,7 +102,7 @@ def look(
 def lines(
     known: Sequence[states.Known], efficiencies: Mapping[Path, float], bad: Sequence[bad_nodes.BadNode]
 ) -> list[str]:
-    """The table of the runs, and below it the bad nodes."""
+    """Return the table of the runs, and below it the bad nodes."""
     said = ["", *bad_nodes.said(bad), f"leave them out: {command('resume RUN --exclude-bad-nodes')}"] if bad else []
     left = [
         f"\n{folder}: {eta.text(seconds)}, by the runs that are done"
@@ -116,8 +116,8 @@ def as_json(
     efficiencies: Mapping[Path, float] | None = None,
     bad: Sequence[bad_nodes.BadNode] = (),
 ) -> list[dict[str, Any]]:
-    """For each run, an object with the fields of `launch.submit.states.Known`, its efficiency, and the bad nodes on
-    which it has failed."""
+    """Return an object for each run, with the fields of `launch.submit.states.Known`, its efficiency, and the bad nodes
+    on which it has failed."""
     return [
         {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -131,13 +131,13 @@ def as_json(
 
 
 def table(rows: Sequence[dict[str, str]], always: Sequence[str]) -> list[str]:
-    """Lines of a table, without columns that are empty in all rows, except those in ``always``."""
+    """Return the lines of a table, without columns that are empty in all rows, except those in ``always``."""
     names = [name for name in rows[0] if name in always or any(row[name] for row in rows)]
     return aligned([names, *([row[name] for name in names] for row in rows)]).split("\n")
 
 
 def colours(known: Sequence[states.Known]) -> list[str | None]:
-    """The colours of the first lines of the table: its head, and a line for each run."""
+    """Return the colours of the first lines of the table: its head, and a line for each run."""
     return [None, *(OF_STATES.get(one.state) for one in known)]
 
 
@@ -149,8 +149,8 @@ def show(lines: Sequence[str], colours: Sequence[str | None] = ()) -> None:
 
 
 def rows(known: Sequence[states.Known], efficiencies: Mapping[Path, float] | None = None) -> list[dict[str, str]]:
-    """The cells of the table, by the names of its columns. If all throughputs have the same unit, it is in the column's
-    name."""
+    """Return the cells of the table, by the names of its columns. If all throughputs have the same unit, it is in the
+    column's name."""
     units = {one.unit for one in known if one.throughput is not None} or {UNIT}
     shared = next(iter(units)) if len(units) == 1 else ""
     return [_row(one, (efficiencies or {}).get(one.path), shared) for one in known]
@@ -178,8 +178,8 @@ def _row(one: states.Known, efficiency: float | None, unit: str) -> dict[str, st
 
 
 def _values(run: Path) -> dict[str, str]:
-    """The values of the axes of its study, as written."""
-    with contextlib.suppress(OSError, Unreadable):  # it is not in a study; a damaged study is reported elsewhere
+    """Return the values of a run on the axes of its study, as written."""
+    with contextlib.suppress(OSError, Unreadable):  # the run is not in a study; a damaged study is reported elsewhere
         return _index(run.parent, os.stat(run.parent / INDEX).st_mtime_ns).get(run.name, {})
     return {}
 
@@ -190,6 +190,6 @@ def _index(folder: Path, changed: int) -> dict[str, dict[str, str]]:
 
 
 def _beside_name(run: Path) -> str:
-    """The values that the name of the run does not show exactly."""
+    """Return the values that the name of the run does not show exactly."""
     hidden = {axis: value for axis, value in _values(run).items() if f"-{axis}{value}" not in run.name}
     return on_a_line(", ".join(f"{axis}={shown(axis, value)}" for axis, value in hidden.items()))

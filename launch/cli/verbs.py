@@ -50,13 +50,13 @@ def run(verb: str, words: Sequence[str]) -> int:
 
 
 def table(package: str = "") -> str:
-    """One line for each verb, or for those of one package."""
+    """Return one line for each verb, or for those of one package."""
     rows = [(f"{verb} {arguments}", what) for verb, (module, arguments, what) in VERBS.items() if package in module]
     return "\n".join(f"  {left:<24} {what}" for left, what in rows)
 
 
 def help_of(verb: str) -> str:
-    """What ``--help`` after a verb prints."""
+    """Return what ``--help`` after a verb prints."""
     import re
 
     from launch.cli.help import examples

@@ -7,7 +7,7 @@ from launch import HOME, VERSION
 
 
 def text() -> str:
-    """The line of --version."""
+    """Return the line of --version."""
     top, commit = _git("rev-parse", "--show-toplevel"), _git("rev-parse", "--short", "HEAD")
     if not commit or os.path.realpath(top) != os.path.realpath(HOME):  # installed, perhaps inside another repository
         return f"rankloop {VERSION}"

@@ -39,14 +39,14 @@ def main(argv: list[str]) -> int:
 
 
 def packages() -> list[Path]:
-    """The folders of all workloads, and of the programs beside them that are launched in the same way."""
+    """Return the folders of all workloads, and of the programs beside them that are launched in the same way."""
     folder = Path(HOME, modules.TRAINER.partition(".")[0])
     starts = sorted(folder.glob("*/__init__.py"))
     return [s.parent for s in starts if modules.is_workload(s) or s.with_name(modules.MAIN).is_file()]
 
 
 def line(package: Path) -> tuple[str, str, str, str]:
-    """Name, purpose, data and time, as the docstring has them; nothing is imported."""
+    """Return the name, purpose, data and time of a workload, from its docstring; nothing is imported."""
     text = ast.get_docstring(ast.parse(package.joinpath("__init__.py").read_bytes())) or ""
     first, *others = text.splitlines() or [""]
     said = {key: value.strip() for key, _, value in (other.partition(":") for other in others)}
@@ -54,5 +54,5 @@ def line(package: Path) -> tuple[str, str, str, str]:
 
 
 def name(package: Path) -> str:
-    """As it is launched."""
+    """Return the name under which a workload or program is launched."""
     return f"{package.parent.name}.{package.name}"

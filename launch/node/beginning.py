@@ -100,7 +100,7 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
 
 
 def _printed(run: RunDir) -> list[int]:
-    """How many bytes the ranks of each node have printed so far."""
+    """Return how many bytes the ranks of each node have printed so far."""
     return [size_of(run.node_log(node)) for node in range(run.record()["nodes"])]
 
 
@@ -109,7 +109,7 @@ def _step(allocation: str, nodes: Sequence[str]) -> dict[str, Any]:
 
 
 def _code(run: RunDir) -> dict[str, Any]:
-    """Which code the attempt runs, and what has changed in the original since; prints the changes too."""
+    """Return which code the attempt runs, and what has changed in the original since; print the changes too."""
     record = snapshot.record_of(run)
     copied = bool(record and record.get("snapshot"))
     changes = compare.changes(run, 2.0 if copied else 30.0)

@@ -13,14 +13,14 @@ def start(command: list[str], descriptor: int, errors: Path, after_s: float = 0)
     Parameters
     ----------
     command : list of str
-        Its words.
+        Words of the command.
     descriptor : int
         An open file or socket.
     errors : Path
-        Where it writes its errors; appended to.
+        File to which the process appends its errors.
     after_s : float
-        How many seconds later it starts, or earlier, once there is something to read from the descriptor: the program
-        of the rank, which starts meanwhile, needs the cores itself.
+        Seconds to wait before the start, or less if there is something to read from the descriptor: the program of the
+        rank, which is starting meanwhile, needs the cores itself.
     """
     if child := os.fork():
         os.waitpid(child, 0)

@@ -30,7 +30,7 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     reason : str, optional
         Why the ranks were ended from outside, if they were.
     made : int
-        How many attempts the job has made, including this one.
+        Number of attempts that the job has made, including this one.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     if hung is not None and outcome != "done":
         more["hang"] = hung
     submission = started[-1].get("submission") if started else None
-    with contextlib.suppress(Refusal):  # of a copy that is gone
+    with contextlib.suppress(Refusal):  # the copy may be gone
         if new := compare.written(run):
             print(
                 f"launch: code: the program wrote files beside its code, so into the snapshot: {snapshot.some(new)}",
@@ -95,13 +95,13 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
 
 
 def saved_step(run: RunDir) -> int:
-    """The step of the newest checkpoint, or 0."""
+    """Return the step of the newest checkpoint, or 0."""
     steps = (re.fullmatch(r"step-(\d+)\.npz", path.name) for path in run.checkpoints.glob("step-*.npz"))
     return max((int(match[1]) for match in steps if match), default=0)
 
 
 def may_start_again(run: RunDir, plan: Plan, made: int, reason: str | None) -> bool:
-    """Whether a stopped run is started again automatically after this many attempts; prints why not."""
+    """Return whether a stopped run is started again automatically after this many attempts; print why not."""
     from launch.record.failures import causes
 
     lost = reason == causes.NODE_FAILURE and plan.scheduler != "slurm"
@@ -113,7 +113,7 @@ def may_start_again(run: RunDir, plan: Plan, made: int, reason: str | None) -> b
 
 
 def _why_not_again(run: RunDir, plan: Plan, made: int, *step: int) -> str:
-    """Why a run is not started again after this many attempts. ``step`` is where the last one got to, if not yet
+    """Return why a run is not started again after this many attempts. ``step`` is where the last one got to, if not yet
     recorded."""
     steps = [*(event.get("step", 0) for event in run.events("ended")), *step][-3:]
     if made >= plan.max_attempts:
@@ -124,7 +124,7 @@ def _why_not_again(run: RunDir, plan: Plan, made: int, *step: int) -> str:
 
 
 def why_ended(run: RunDir, status: int, asked: bool = False) -> str | None:
-    """Why Slurm ended the last attempt, whose ``srun`` had this exit status; None if it did not.
+    """Return why Slurm ended the last attempt, whose ``srun`` had this exit status; None if it did not.
 
     ``asked`` says whether the script was asked to end.
     """

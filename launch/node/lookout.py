@@ -8,18 +8,19 @@ from collections.abc import Sequence
 from launch.node.job import own_job
 from launch.plan.plan import Plan
 
-_EVERY_S = 30.0  # between two questions to the scheduler, at most
+_EVERY_S = 30.0  # longest pause between two questions to the scheduler
 
 
 class Lookout:
-    """Asks the scheduler now and then, in a thread of its own, so that a silent one holds nothing up.
+    """Asks the scheduler now and then, in a thread of its own, so that a silent scheduler delays nothing.
 
     Parameters
     ----------
     plan : Plan
-        Of the run. A node counts as lost once it has been so for ``patience_s``: it may only be slow to answer.
+        Plan of the run. A node counts as lost once it has been missing for ``patience_s``, as it may only be slow to
+        answer.
     hosts : sequence of str
-        The nodes.
+        The nodes to look out for.
     """
 
     def __init__(self, plan: Plan, hosts: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from launch.record.files import Unreadable, read_end, size_of
 from launch.record.rundir import RunDir
 
 _LOOK_S = 0.5
-_MORE_S = 2.0  # to wait after the line with the network, for lines about its provider and connections
+_MORE_S = 2.0  # wait after the line with the network, for lines about its provider and connections
 _MOST = 2**24  # bytes of the log of a node that are read
 
 
@@ -68,7 +68,8 @@ def _prefix(attempt: int) -> str:
 
 
 def _said(run: RunDir, attempt: int, begin: int) -> str:
-    """What NCCL has logged: in files of its own, or in the log of the first node after its first ``begin`` bytes."""
+    """Return what NCCL has logged: in files of its own, or in the log of the first node after its first ``begin``
+    bytes."""
     if begin >= 0:
         paths = [run.node_log(0)]
     else:

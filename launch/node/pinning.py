@@ -36,9 +36,9 @@ def pin(plan: Plan, rank: Rank) -> list[str]:
     Parameters
     ----------
     plan : Plan
-        Of the run.
+        Plan of the run.
     rank : Rank
-        Who this is.
+        The rank of this process.
 
     Returns
     -------
@@ -77,16 +77,16 @@ class Share(NamedTuple):
 
 
 def share_of(plan: Plan, rank: Rank, visible: Sequence[str]) -> Share:
-    """Which GPUs of this process belong to the rank, and which the rank sees.
+    """Return which GPUs of this process belong to the rank, and which the rank sees.
 
     Parameters
     ----------
     plan : Plan
-        Of the run. If it does not know the number of GPUs, the ranks of the node share the visible ones.
+        Plan of the run. If it does not know the number of GPUs, the ranks of the node share the visible ones.
     rank : Rank
-        Who this is.
+        The rank of this process.
     visible : sequence of str
-        What `launch.gpus.visible` returns.
+        Visible GPUs, as `launch.gpus.visible` returns them.
 
     Returns
     -------
@@ -141,17 +141,17 @@ def compare(
     Parameters
     ----------
     plan : Plan
-        Of the run.
+        Plan of the run.
     rank : Rank
-        Who this is.
+        The rank of this process.
     own : sequence of str
-        What `pin` returned.
+        GPUs of this rank, as `pin` returned them.
     meeting : Path
         Folder of the run in which ranks meet.
     attempt : int
-        Start of the run.
+        Number of the attempt.
     patience_s : float
-        How long to wait for the others.
+        Seconds to wait for the others.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def compare(
     Raises
     ------
     Refusal
-        On both ranks, if two hold the same GPU and the plan does not let ranks share GPUs.
+        If two ranks hold the same GPU and the plan does not let ranks share GPUs; raised on both.
     """
     host = socket.gethostname()
     path = meeting / f"attempt{attempt}-{host}.jsonl"
@@ -207,7 +207,7 @@ def _bind_cores(place: int, ranks: int, cores_each: int | None) -> None:
 
 
 def _ranges(numbers: set[int]) -> str:
-    """{0, 1, 2, 5} -> "0-2,5"."""
+    """Return numbers as ranges: {0, 1, 2, 5} -> "0-2,5"."""
     parts: list[list[int]] = []
     for number in sorted(numbers):
         if parts and number == parts[-1][1] + 1:

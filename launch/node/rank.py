@@ -20,7 +20,7 @@ class Rank(NamedTuple):
 
     @property
     def is_chief(self) -> bool:
-        """True on rank 0, the one that writes what is written once."""
+        """Whether this is rank 0, which writes what is written only once."""
         return self.rank == 0
 
 
@@ -91,7 +91,7 @@ def from_environment(environ: Mapping[str, str] = os.environ) -> Rank:
 
 
 def environment(rank: Rank) -> dict[str, str]:
-    """The variables that tell the workload the rank of this process, under our names and torchrun's."""
+    """Return the variables that tell the workload the rank of this process, under our names and torchrun's."""
     values = (rank.rank, rank.size, rank.local_rank, rank.local_size, rank.node, rank.nodes)
     ours = dict(zip(_SOURCES["launch"], map(str, values)))
     others = dict(zip(_SOURCES["torchrun"], map(str, values)))
@@ -99,8 +99,8 @@ def environment(rank: Rank) -> dict[str, str]:
 
 
 def rank_number(environ: Mapping[str, str] = os.environ) -> int:
-    """The rank of this process for messages, even if the rest of its environment contradicts itself; 0 if it is not
-    known."""
+    """Return the rank of this process for messages, even if the rest of its environment contradicts itself; 0 if it is
+    not known."""
     texts = (environ.get(names[0], "") for names in _SOURCES.values())
     return next((int(text) for text in texts if text.isdecimal()), 0)
 

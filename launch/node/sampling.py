@@ -21,8 +21,8 @@ from launch.record.rundir import RunDir
 
 SAMPLER = "profiling.telemetry.sampler"  # started by name, as a workload is
 
-_AFTER_S = 0.3  # of the rank's program, whose first lines the sampler's own start (0.1 s of a core) would delay
-_OTHERS_S = 2.0  # for the node's other ranks to end; not longer, as one of them may be waiting for this process
+_AFTER_S = 0.3  # head start of the rank's program, which the sampler's own start (0.1 s of a core) would delay
+_OTHERS_S = 2.0  # wait for the node's other ranks to end; not longer, as one of them may be waiting for this process
 _COMPACTING_S = 60.0
 
 
@@ -35,13 +35,13 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
     Parameters
     ----------
     run : RunDir
-        Of the run.
+        The run.
     plan : Plan
-        Of the run; its ``sample_hz`` says how often to sample, 0 never.
+        Plan of the run; its ``sample_hz`` says how often to sample, 0 for never.
     rank : Rank
-        Who this is.
+        The rank of this process.
     attempt : int
-        Start of the run.
+        Number of the attempt.
     here : list of dict
         The ranks of this node: rank, pid, and the GPUs that it holds.
     """

@@ -12,7 +12,7 @@ from launch.record.writing import publish
 
 def choose(run: RunDir, plan: Plan) -> dict[str, Any]:
     """Choose the nodes of the attempt that begins, and write them for the job script: first the nodes that have not
-    ended an attempt, in the order of the allocation. Empty if a job has no spare nodes."""
+    ended an attempt, in the order of the allocation. The result is empty if the job has no spare nodes."""
     if not plan.spare_nodes:
         return {}
     well, ill = _nodes(run)
@@ -22,8 +22,8 @@ def choose(run: RunDir, plan: Plan) -> dict[str, Any]:
 
 
 def after(run: RunDir, plan: Plan) -> str:
-    """The nodes for the next attempt in this allocation; empty if the last attempt did not end because of a node, or
-    not enough others are left."""
+    """Return the nodes for the next attempt in this allocation; empty if the last attempt did not end because of a
+    node, or not enough others are left."""
     if not plan.spare_nodes or not _blamed(run, last=True):
         return ""
     well, _ = _nodes(run)
@@ -31,7 +31,8 @@ def after(run: RunDir, plan: Plan) -> str:
 
 
 def _nodes(run: RunDir) -> tuple[list[str], list[str]]:
-    """The good nodes of this job, and those that have ended an attempt; both without those that Slurm has lost."""
+    """Return the good nodes of this job, and those that have ended an attempt; both without those that Slurm has
+    lost."""
     every = hostlist.expand(slurm.nodes())
     lost = slurm.lost(every)
     blamed = _blamed(run) | {node.host for node in bad_nodes.among([run])}
@@ -40,7 +41,7 @@ def _nodes(run: RunDir) -> tuple[list[str], list[str]]:
 
 
 def _blamed(run: RunDir, last: bool = False) -> set[str]:
-    """The nodes that have ended attempts, or the last attempt."""
+    """Return the nodes that have ended attempts, or the last attempt."""
     hosts = set()
     for event in run.events("ended")[-1:] if last else run.events("ended"):
         found, failure = event.get("hang"), event.get("first_failure")

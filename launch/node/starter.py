@@ -25,11 +25,11 @@ from launch.node.tasks import PIDS
 from launch.plan.plan import Plan
 from launch.record.rundir import RunDir
 
-_LEAVING_S = 10.0  # for ranks that were asked to end
-_BEFORE_S = 10.0  # the end of the job, at which the ranks are ended
+_LEAVING_S = 10.0  # longest wait for ranks that were asked to end
+_BEFORE_S = 10.0  # time before the end of the job at which the ranks are ended
 _ANSWER_S = 20.0
 _HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
-# What each process has of its own, and PBS's secret.
+# Variables of which each process has its own, and PBS's secret.
 _OF_HOST = ("PBS_NODENUM", "PBS_TASKNUM", "PBS_NODEFILE", "PBS_JOBCOOKIE", "TMPDIR", "NCPUS")
 
 
@@ -51,7 +51,7 @@ class Starter:
             commands = [self._on_node(node, words) for node in range(len(self._hosts))]
         else:
             commands = [list(words)]
-        told = subprocess.PIPE if self._tm == "pbsdsh" else None  # its own exit status is always 0
+        told = subprocess.PIPE if self._tm == "pbsdsh" else None  # the exit status of pbsdsh is always 0
         # Signals for the job reach these too. They pass none on, and would leave ranks that have yet to save.
         deaf = _deaf if self._tm or self._flux else None
         self.processes = [
@@ -59,7 +59,7 @@ class Starter:
         ]
 
     def end_lost(self) -> None:
-        """End what waits for a lost node; that this fails ends the other ranks."""
+        """End the processes that wait for a lost node; their failure ends the other ranks."""
         for host, process in zip(self._hosts, self.processes):
             if host in self._lookout.lost and process.poll() is None:
                 print(f"launch: Node failure on {host}", flush=True)
@@ -91,7 +91,7 @@ class Starter:
 
     @staticmethod
     def status(process: subprocess.Popen) -> int:
-        """How a process has ended: 0, or the status of its ranks, 128 + N after signal N."""
+        """Return how a process has ended: 0, or the status of its ranks, 128 + N after signal N."""
         if process.stderr is not None:
             said = re.search(rb"exit status (\d+)", process.stderr.read())
             return min(int(said[1]), 255) if said else process.returncode
@@ -191,12 +191,12 @@ def main(argv: list[str]) -> int:
 
 
 def _slots() -> list[str]:
-    """The hosts of the job, one for each slot."""
+    """Return the hosts of the job, one for each slot."""
     return Path(os.environ["PBS_NODEFILE"]).read_text().split()
 
 
 def _hosts() -> list[str]:
-    """The hosts of the job, each once, in PBS's order."""
+    """Return the hosts of the job, each once, in PBS's order."""
     return list(dict.fromkeys(_slots()))
 
 

@@ -19,7 +19,7 @@ _received: list[int] = []
 
 
 def install(note: bool = True) -> None:
-    """From now on SIGTERM (preemption, scancel, our launcher) and SIGUSR2 (time limit) only set the flag.
+    """Let SIGTERM (preemption, scancel, our launcher) and SIGUSR2 (time limit) only set the flag from now on.
 
     Parameters
     ----------
@@ -35,12 +35,12 @@ def install(note: bool = True) -> None:
 
 
 def requested() -> bool:
-    """True once one of the signals has come."""
+    """Return whether one of the signals has come."""
     return bool(_received)
 
 
 def reason() -> str:
-    """The name of the first signal that came, or an empty string."""
+    """Return the name of the first signal that came, or an empty string."""
     return signal.Signals(_received[0]).name if _received else ""
 
 
@@ -67,7 +67,7 @@ def end_after(process: int) -> None:
     Parameters
     ----------
     process : int
-        Process id of the other; it must be seen from here.
+        Process id of the other process, which must be visible from here.
     """
     import select
     import threading

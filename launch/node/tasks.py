@@ -1,4 +1,4 @@
-"""Ranks of a node, where the command that starts them is not srun:   launch.node.tasks RUN NOTE WORDS...
+"""Ranks of a node, if the command that starts them is not srun:   launch.node.tasks RUN NOTE WORDS...
 
 The words start a rank. Under mpiexec and flux run this process stands for the one rank that they have started; with
 --node NUMBER ENVIRONMENT before the words, it starts all ranks of a node. It writes what they print to the log of their
@@ -23,8 +23,8 @@ from launch.plan.plan import Plan
 from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 
-_PART = 65536  # bytes that are read at once, and that a line may have
-_LEAVING_S = 10.0  # for the other ranks, when one has failed
+_PART = 65536  # most bytes that are read at once, and that a line may have
+_LEAVING_S = 10.0  # longest wait for the other ranks, when one has failed
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 PIDS = "{note}-node{node}.pid"
 """Name of the file in meeting/ that holds the process of a node, for those that cannot signal it otherwise."""
@@ -35,7 +35,7 @@ class Tasks:
 
     def __init__(self, run: RunDir, ranks: Sequence[Rank], words: Sequence[str], note: str) -> None:
         self.run, self.note = run, note
-        self.status = 0  # of the first rank that failed, else that of one that has saved and left
+        self.status = 0  # status of the first rank that failed, otherwise of one that has saved and left
         self._asked = False
         self._kill_at = float("inf")
         self._selector = selectors.DefaultSelector()
@@ -86,7 +86,7 @@ class Tasks:
         return self.status
 
     def _read(self, rank: int, pipe: int) -> bool:
-        """Write the whole lines that a rank has printed; False if there is nothing more."""
+        """Write the whole lines that a rank has printed; return False if there is nothing more."""
         try:
             data = os.read(pipe, _PART)
         except BlockingIOError:
@@ -120,7 +120,7 @@ class Tasks:
     def _note(self, rank: Rank, error: str) -> None:
         try:
             attempt = int((self.run.meeting / self.note).read_text())
-        except (OSError, ValueError):  # of a packed study
+        except (OSError, ValueError):  # as for a run of a packed study
             attempt = len(self.run.events("started"))
         noted = read_lines(self.run.failures / f"node{rank.node}.jsonl")
         if attempt and not any(line["rank"] == rank.rank and line["attempt"] == attempt for line in noted):
@@ -136,13 +136,14 @@ class Tasks:
 
 
 def place(plan: Plan, rank: Rank) -> Rank:
-    """A rank that mpiexec or flux run has numbered, on the nodes of the plan, which they fill one after the other."""
+    """Return a rank that mpiexec or flux run has numbered, with its place on the nodes of the plan, which they fill one
+    after the other."""
     node, local = divmod(rank.rank, plan.ranks_per_node)
     return Rank(rank.rank, rank.size, local, plan.ranks_per_node, node, max(plan.nodes, node + 1), rank.source)
 
 
 def of_node(plan: Plan, node: int) -> list[Rank]:
-    """The ranks of a node."""
+    """Return the ranks of a node."""
     each = plan.ranks_per_node
     return [Rank(node * each + i, plan.size, i, each, node, plan.nodes) for i in range(each)]
 

@@ -10,7 +10,7 @@ Found = TypeVar("Found")
 
 
 def until(look: Callable[[], Found], seconds: float) -> Found:
-    """Call a function until its result is true, at most for so many seconds; return its last result."""
+    """Call a function until its result is true, for at most this many seconds; return its last result."""
     began = time.monotonic()
     while not (found := look()) and (passed := time.monotonic() - began) < seconds:
         time.sleep(min(max(_SHORTEST_S, passed / 20), _LONGEST_S))

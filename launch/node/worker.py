@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
     _keep_environment()
     if plan.backend == "local":
         stop.die_with(os.getppid())  # under mpirun; the launcher has already bound a rank that it started itself
-    if client := os.environ.pop("LAUNCH_CLIENT", ""):  # of Podman
+    if client := os.environ.pop("LAUNCH_CLIENT", ""):  # id of Podman's client process
         stop.end_after(int(client))
     ours = plan.kind == "workload"
     if ours:
@@ -115,7 +115,7 @@ def main(argv: list[str]) -> int:
     except BaseException as error:
         import traceback
 
-        refused = isinstance(error, Refusal)  # its message is enough
+        refused = isinstance(error, Refusal)  # the message of a refusal is enough
         trace = python.without_ours(error.__traceback__)
         lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
         name, said = type(error).__name__, _text(error)
@@ -133,7 +133,7 @@ def main(argv: list[str]) -> int:
 
 
 def _begun(note: Path) -> int:
-    """The number of the attempt, once it has begun; 0 if it is not to be made."""
+    """Return the number of the attempt, once it has begun; 0 if it is not to be made."""
 
     def whole() -> bytes:
         with contextlib.suppress(FileNotFoundError):
@@ -166,7 +166,7 @@ def _run_child(run: RunDir, plan: Plan, rank: Rank, attempt: int) -> None:
 
 
 def who(plan: Plan) -> Rank:
-    """This process's rank, as given by its starter, on the nodes of the plan.
+    """Return this process's rank, as given by its starter, and its place on the nodes of the plan.
 
     Raises
     ------
@@ -208,8 +208,8 @@ def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int, copies: Copies) 
 
 
 def _for_programs(run: RunDir, plan: Plan, rank: Rank, copies: Copies) -> dict[str, str]:
-    """The variables with which a program, and processes that it starts, can import rankloop, record steps and stop in
-    time."""
+    """Return the variables with which a program, and processes that it starts, can import rankloop, record steps and
+    stop in time."""
     said = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([*(copies.path(said.split(os.pathsep)) if said else []), INSIDE])
     leave = {}

@@ -8,7 +8,7 @@ from launch.errors import Refusal
 
 
 def binds(folders: Iterable[str | Path]) -> tuple[str, ...]:
-    """The folders that the ranks see, each under its own path. Folders inside others are left out.
+    """Return the folders that the ranks see, each under its own path. Folders inside others are left out.
 
     For a folder that does not exist yet, the one in which it will be made is taken. A path that contains links is bound
     under both its names, as a process that starts there may know it by either.
@@ -30,7 +30,7 @@ def binds(folders: Iterable[str | Path]) -> tuple[str, ...]:
 
 
 def image(text: str, runtime: str) -> str:
-    """The image as the job names it: a file by its absolute path, an image from a registry as given.
+    """Return the image as the job names it: a file by its absolute path, an image from a registry as given.
 
     Apptainer takes everything without ``://`` as a file; pyxis and CSCS's engine take what begins with ``.`` or ``/``;
     Podman knows images only by name.

@@ -38,27 +38,27 @@ _UNIT = r"\S(?:.{0,38}\S)?"
 
 
 class Figure(TypedDict, total=False):
-    """How a figure is found."""
+    """How a figure of merit is found."""
 
-    pattern: Required[str]  # a regular expression, with one group, or with one called value and one called unit
+    pattern: Required[str]  # a regular expression with one group, or with the groups value and unit
     kind: Required[Kind]
     unit: str
-    take: Take  # from the numbers of one rank or, with ranks = "all", the last ones of all ranks
-    ranks: str  # "all", or the number of one; by default the lowest that has printed it
+    take: Take  # how the numbers of one rank or, with ranks = "all", the last ones of all ranks are reduced
+    ranks: str  # "all", or the number of a rank; by default the lowest that has printed the figure
 
 
 @functools.cache  # the same for the many plans of a study
 def from_words(figures: tuple[str, ...], units: tuple[str, ...], how: tuple[str, ...]) -> dict[str, Figure]:
-    """The figures that ``--fom``, ``--fom-unit`` and ``--fom-as`` ask for.
+    """Return the figures that ``--fom``, ``--fom-unit`` and ``--fom-as`` ask for.
 
     Parameters
     ----------
     figures : tuple of str
-        Each ``NAME=REGEX``, or the name of a code whose figures are known.
+        Each is ``NAME=REGEX``, or the name of a code whose figures are known.
     units : tuple of str
-        Each ``NAME=UNIT``. Without a name, it is for the only figure, or for the one that is the throughput.
+        Each is ``NAME=UNIT``. A unit without a name belongs to the only figure, or to the one that is the throughput.
     how : tuple of str
-        ``NAME=WORD,WORD...``: a kind; last, mean, sum, max or min; and the rank, or all.
+        Each is ``NAME=WORD,WORD...``: a kind; last, mean, sum, max or min; and the rank, or all.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def from_words(figures: tuple[str, ...], units: tuple[str, ...], how: tuple[str,
 
 
 def _unnamed(option: str, text: str, found: Mapping[str, dict[str, Any]]) -> str:
-    """The figure whose unit or attributes are meant if no name is given."""
+    """Return the figure whose unit or attributes are meant if no name is given."""
     makers = [name for name, table in found.items() if table.get("kind", _BY_NAME.get(name)) in ("rate", "speed")]
     likely = list(found) if len(found) == 1 else makers
     if len(likely) == 1:
@@ -109,7 +109,7 @@ def _unnamed(option: str, text: str, found: Mapping[str, dict[str, Any]]) -> str
 
 
 def _words(text: str, words: str) -> dict[str, str]:
-    """The attributes as text."""
+    """Return the attributes as text."""
     table: dict[str, str] = {}
     for word in (word.strip() for word in words.split(",")):
         key = next((key for key, kind in (("kind", Kind), ("take", Take)) if word in get_args(kind)), "ranks")
@@ -126,7 +126,7 @@ def _words(text: str, words: str) -> dict[str, str]:
 
 
 def to_words(tables: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The table ``[fom]`` of a definition, in the form of the options.
+    """Return the table ``[fom]`` of a definition, in the form of the options.
 
     Raises
     ------
@@ -149,7 +149,7 @@ def to_words(tables: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def of_code(name: str) -> dict[str, dict[str, Any]]:
-    """The figures of a widely used code.
+    """Return the figures of a widely used code.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def of_code(name: str) -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def known() -> dict[str, dict[str, dict[str, Any]]]:
-    """The figures of all known codes."""
+    """Return the figures of all known codes."""
     with open(CODES, "rb") as file:
         import tomllib  # needed only for the name of a code
 
@@ -175,7 +175,7 @@ def known() -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def checked(name: str, table: Mapping[str, Any]) -> Figure:
-    """A figure, with its kind.
+    """Return a figure, with its kind, after checking it.
 
     Raises
     ------
@@ -201,7 +201,7 @@ def checked(name: str, table: Mapping[str, Any]) -> Figure:
 
 
 def take(figure: Figure) -> Take:
-    """Which of several numbers counts, or how they are reduced to one."""
+    """Return which of several numbers counts, or how they are reduced to one."""
     return figure.get("take") or (_OVER_RANKS[figure["kind"]] if figure.get("ranks") == "all" else "last")
 
 
@@ -226,5 +226,5 @@ def refuse_for(figures: Mapping[str, Figure], kind: str, size: int) -> None:
 
 
 def names(figures: Mapping[str, Figure], kinds: Sequence[Kind] | Iterable[Kind]) -> list[str]:
-    """The figures of some kinds, in the order of the kinds."""
+    """Return the figures of some kinds, in the order of the kinds."""
     return [name for kind in kinds for name, figure in figures.items() if figure["kind"] == kind]

@@ -10,13 +10,14 @@ _LONGEST = 200  # characters of a name, to which runs of a study and temporary f
 
 
 def default_name(words: str, now: datetime.datetime) -> str:
-    """The name of a run, study or workflow from words and the time, to the microsecond if microseconds are given."""
+    """Return the name of a run, study or workflow from words and the time, to the microsecond if microseconds are
+    given."""
     words = re.sub(r"[^A-Za-z0-9._+-]", "_", words).lstrip("._+-")[:100]
     return f"{words or 'run'}-{now:%Y%m%d-%H%M%S}" + (f"-{now:%f}" if now.microsecond else "")
 
 
 def refuse_bad_name(name: str) -> str:
-    """The name of a run or study, checked to be valid for a folder and a job."""
+    """Return the name of a run or study, checked to be valid for a folder and a job."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
         raise Refusal(
             f"--name {name!r}: a run's name has letters, digits, '.', '_', '+' and '-', and begins with one of the "

@@ -20,8 +20,8 @@ _VALUES = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
 def describe(cls: type, heading: str = "options") -> str:
-    """The options of a dataclass under headings, with one or more lines for each option: its spellings, its value or
-    choices, its description, and its default.
+    """Return the options of a dataclass under headings, with one or more lines for each option: its spellings, its
+    value or choices, its description, and its default.
 
     The description is in the field's metadata as ``help``, in a comment (after the field and in the following lines, or
     in the lines above it), or in a string after the field. The metadata may also have the ``group`` of the option,
@@ -39,7 +39,7 @@ def describe(cls: type, heading: str = "options") -> str:
 
 
 def note(cls: type, field: dataclasses.Field) -> str:
-    """The description of one option, empty where there is none."""
+    """Return the description of one option; empty if there is none."""
     return _note(field, _notes(cls))
 
 
@@ -48,7 +48,7 @@ def _note(field: dataclasses.Field, notes: dict[str, str]) -> str:
 
 
 def _lines(cls: type, field: dataclasses.Field, note: str) -> list[str]:
-    """The lines of one option."""
+    """Return the lines of one option."""
     hint = typed.hint(cls, field.name)
     base, choices, _ = scalar(hint)
     *short, name = flags(field)
@@ -75,14 +75,14 @@ def _lines(cls: type, field: dataclasses.Field, note: str) -> list[str]:
 
 
 def _typed(value: Any, separator: str) -> str:
-    """A default as a person would type it."""
+    """Return a default as a person would type it."""
     if isinstance(value, tuple):
         return separator.join(_typed(each, separator) for each in value)
     return str(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def _notes(cls: type) -> dict[str, str]:
-    """The descriptions of all fields in the source, including those of base classes."""
+    """Return the descriptions of all fields in the source, including those of base classes."""
     notes: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if not dataclasses.is_dataclass(base) or base.__module__ not in sys.modules:

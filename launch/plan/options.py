@@ -41,7 +41,7 @@ def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
     argv : sequence of str
         The options, e.g. ``["--width", "64"]``.
     what : str
-        What the options belong to, for the refusal.
+        Name of what the options belong to, for the refusal.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
     Raises
     ------
     Refusal
-        Unknown option (with the nearest known one), a value of the wrong type, a missing one.
+        If an option is unknown (the message names the nearest known one) or missing, or a value has the wrong type.
     """
     instance, words = with_words(cls, argv, what)
     refuse_unknown(words, cls, what)
@@ -59,14 +59,14 @@ def parse(cls: type, argv: Sequence[str], what: str = "") -> Any:
 
 
 def with_words(cls: type, argv: Sequence[str], what: str) -> tuple[Any, list[str]]:
-    """Like `parse`, but other words may be among the options; return the instance and these words."""
+    """Do the same as `parse`, but let other words stand among the options; return the instance and these words."""
     values, words = given_with_words(cls, argv, what)
     return build(cls, values, what), words
 
 
 def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) -> tuple[list[Path], Options]:
-    """Like `with_words`, where the words are files or runs (`launch.cli.names.Named`), as many as there are names; they
-    come first."""
+    """Do the same as `with_words`, for words that are files or runs (`launch.cli.names.Named`), as many as there are
+    names; return them first."""
     verb = cls.__module__.rpartition(".")[2]
     chosen, words = with_words(cls, argv, verb)
     if len(words) != len(names):
@@ -82,7 +82,7 @@ def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     Raises
     ------
     Refusal
-        As `parse`.
+        For the same reasons as `parse`.
     """
     return given_with_words(cls, argv, "", leading=True)
 
@@ -90,13 +90,13 @@ def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 def given_with_words(
     cls: type, argv: Sequence[str], what: str, leading: bool = False
 ) -> tuple[dict[str, Any], list[str]]:
-    """The values of the given options, and the other words: all of them or, if ``leading``, everything from the first
-    one on.
+    """Return the values of the given options, and the other words: all of them or, if ``leading``, everything from the
+    first one on.
 
     Raises
     ------
     Refusal
-        As `parse`.
+        For the same reasons as `parse`.
     """
     fields, values, words, place = _fields(cls), {}, [], 0
     while place < len(argv):
@@ -143,7 +143,7 @@ def given_with_words(
 
 @functools.cache  # a study has thousands of points, each with its own options
 def _fields(cls: type) -> dict[str, dataclasses.Field]:
-    """The field of each spelling of an option."""
+    """Return the field of each spelling of an option."""
     found = {}
     for field in dataclasses.fields(cls):
         found |= dict.fromkeys(flags(field), field)
@@ -164,12 +164,12 @@ def _value(flag: str, text: str, hint: Any) -> Any:
 
 
 def of_command(cls: type, argv: Sequence[str], doc: str | None, what: str) -> dict[str, Any]:
-    """The given options of ``python -m what``. With --help, print the doc and all options, and exit.
+    """Return the given options of ``python -m what``. With --help, print the doc and all options, and exit.
 
     Raises
     ------
     Refusal
-        As `parse`.
+        For the same reasons as `parse`.
     """
     values, rest = split(cls, argv)
     refuse_unknown(rest, cls, what)
@@ -220,12 +220,12 @@ def refuse_unknown(unknown: Sequence[str], cls: type, what: str) -> None:
 
 
 def flags(field: dataclasses.Field) -> tuple[str, ...]:
-    """All spellings of a field's option, the long name last."""
+    """Return all spellings of a field's option, the long name last."""
     return (*field.metadata.get("flags", ()), f"--{field.name.replace('_', '-')}")
 
 
 def arguments(config: Any) -> list[str]:
-    """The options that reproduce this instance: those for fields that differ from their defaults."""
+    """Return the options that reproduce this instance: those for fields that differ from their defaults."""
     words = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -243,12 +243,12 @@ def arguments(config: Any) -> list[str]:
 
 
 def words(values: Mapping[str, str | list[str]]) -> list[str]:
-    """Named values as options, unchanged; a list gives the option once for each value."""
+    """Return named values as options, unchanged; a list gives the option once for each value."""
     listed = ((name, [value] if isinstance(value, str) else value) for name, value in values.items())
     return [f"--{name}={item}" for name, items in listed for item in items]
 
 
 def end_of_options(argv: Sequence[str]) -> int:
-    """The place for further options in a command line: before its ``--``, after which programs take every word as it
-    is."""
+    """Return the place for further options in a command line: before its ``--``, after which programs take every word
+    as it is."""
     return list(argv).index("--") if "--" in argv else len(argv)

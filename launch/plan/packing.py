@@ -15,14 +15,15 @@ Kept = TypeVar("Kept")
 
 
 def allocation(name: str, plans: Sequence[Plan]) -> Plan:
-    """The plan of the single job that holds the runs of a study: as large as the largest run, as long as all together.
+    """Return the plan of the single job that holds the runs of a study: as large as the largest run, as long as all
+    together.
 
     Parameters
     ----------
     name : str
-        Of the study.
+        Name of the study.
     plans : sequence of Plan
-        Of its runs, which follow one another: anything beside a measurement disturbs it.
+        Plans of its runs, which follow one another: anything that runs beside a measurement disturbs it.
 
     Raises
     ------
@@ -39,10 +40,11 @@ def allocation(name: str, plans: Sequence[Plan]) -> Plan:
 
 
 def in_order(runs: Sequence[tuple[Kept, Plan]]) -> list[tuple[Kept, Plan]]:
-    """The runs of a study in the order in which it is best to submit them, or to make them in an allocation.
+    """Return the runs of a study in the order in which it is best to submit them, or to make them in an allocation.
 
-    Smallest first if their efficiency decides about the larger ones. In an allocation largest first: if time runs out,
-    the runs that remain are small, and ``resume`` makes them in a small allocation. Else unchanged.
+    The smallest come first if their efficiency decides about the larger ones. In an allocation the largest come first:
+    if time runs out, the runs that remain are small, and ``resume`` makes them in a small allocation. Otherwise the
+    order is unchanged.
     """
     plan = runs[0][1] if runs else None
     if plan is None or not (plan.pack or plan.stop_below is not None):
@@ -58,7 +60,7 @@ def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, wa
     asked : Request
         The job options.
     plans : sequence of Plan
-        Of all runs.
+        Plans of all runs.
     study : bool
         Whether they are a study.
     watched : bool

@@ -16,7 +16,7 @@ _PROBE_S = 0.5
 
 @functools.cache
 def compiled(name: str, pattern: str) -> re.Pattern[bytes]:
-    """The pattern of a figure, for the bytes that ranks print.
+    """Return the pattern of a figure, for the bytes that ranks print.
 
     Raises
     ------
@@ -79,23 +79,23 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def group(pattern: re.Pattern[bytes]) -> int:
-    """Which group of a pattern is the number."""
+    """Return which group of a pattern is the number."""
     if "value" in pattern.groupindex:
         return pattern.groupindex["value"]
     return next(number for number in range(1, pattern.groups + 1) if number != pattern.groupindex.get("unit"))
 
 
 def literal(pattern: str) -> bytes:
-    """The longest plain text that is certain to be in every match of a pattern. Where it is missing, no search is
-    needed."""
-    if re.search(r"\(\?[aiLmsux-]*[:)]", pattern.replace("(?:", "(")):  # flags, by which letters may mean others
+    """Return the longest plain text that is certain to be in every match of a pattern. If that is missing from a text,
+    no search is needed."""
+    if re.search(r"\(\?[aiLmsux-]*[:)]", pattern.replace("(?:", "(")):  # flags may change which letters match
         return b""
     runs, run, depth = [], "", 0
     for part in re.findall(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9,]+\}|.", pattern, re.DOTALL):
         plain = part[-1] if part[0] == "\\" and not part[-1].isalnum() else part if part not in ".^$*+?|()" else ""
         if part == "|" and not depth:
             return b""
-        if part in ("*", "?") or part[0] == "{" and len(part) > 1:  # the letter before it is optional
+        if part in ("*", "?") or part[0] == "{" and len(part) > 1:  # the letter before this part is optional
             run = run[:-1]
         depth += (part == "(") - (part == ")")
         if len(plain) == 1 and not depth:

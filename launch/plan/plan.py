@@ -14,7 +14,8 @@ BY_NUMBER = "their numbers"
 
 
 def scheduler_of(backend: Backend | Literal["allocation"], launcher: str | None) -> Backend:
-    """The scheduler of a run: its backend or, of a step, that of the allocation, which what starts the ranks tells."""
+    """Return the scheduler of a run: its backend or, for a step, that of the allocation, which follows from the
+    launcher."""
     if backend != "allocation":
         return backend
     return "slurm" if launcher in (None, "srun") else "flux" if launcher == "flux" else "pbs"
@@ -25,9 +26,9 @@ class Staged(TypedDict):
 
     archive: str
     files: Natural
-    kib: Natural  # that it takes unpacked
+    kib: Natural  # size when unpacked
     python: str  # the interpreter in it
-    start: str  # the toolkit's own command in it; empty where that lies elsewhere
+    start: str  # the toolkit's own command in it; empty if that lies elsewhere
     outside: list[str]  # where the interpreter finds modules beside it
 
 
@@ -65,7 +66,7 @@ class Plan:
     job_name: str
     rendezvous: str
     cooperation: str | None = None  # what makes the ranks cooperate; "": nothing known; None: not knowable
-    independent: bool = False  # whether they are meant to work without each other
+    independent: bool = False  # whether the ranks are meant to work without each other
     mpi: str | None = None
     share_gpus: bool = False
     gpu_type: str | None
@@ -80,16 +81,16 @@ class Plan:
     container_runtime: str | None = None
     container_python: str = "python3"
     container_args: tuple[str, ...] = ()
-    container_binds: tuple[str, ...] = ()  # folders that are visible in it
+    container_binds: tuple[str, ...] = ()  # folders that are visible in the container
     staged: Staged | None = None  # the Python environment that is copied to the disks of the nodes
-    node_disk: str | None = None  # the folder for it
+    node_disk: str | None = None  # the folder for the staged environment
     modules: tuple[str, ...]
     setup: tuple[str, ...]
     env: dict[str, str]
     directives: dict[str, str]
     sbatch_args: tuple[str, ...]
-    srun_args: tuple[str, ...]  # of srun, or of what else starts the ranks
-    launcher: Launcher | None = None  # what starts the ranks, where it is not srun
+    srun_args: tuple[str, ...]  # further arguments of srun, or of whatever else starts the ranks
+    launcher: Launcher | None = None  # what starts the ranks, if it is not srun
     gpu_resource: str = "ngpus"  # this and the next four are for PBS
     chunk: dict[str, str] = field(default_factory=dict)
     place: str = "scatter"
@@ -98,17 +99,17 @@ class Plan:
     fom: dict[str, figures.Figure] = field(default_factory=dict)  # figures of merit that the program prints
     scaling: figures.Scaling = "weak"  # the scaling of its study
     pack: bool = False  # run in one allocation with the other runs of its study
-    stop_below: float | None = None  # skip it if smaller points of its study are less efficient
+    stop_below: float | None = None  # skip the run if smaller points of its study are less efficient
     inherited: dict[str, str] = field(
         default_factory=dict
     )  # Slurm's variables that come from the launcher's environment
     signal_s: Natural = 120  # seconds before the time limit, for ranks that handle the warning
-    warn: bool = False  # whether a program that is not a workload handles it
-    hang_s: NotNegative = 0.0  # seconds without a sign of life until it is ended as hung; 0: never
+    warn: bool = False  # whether a program that is not a workload handles the warning
+    hang_s: NotNegative = 0.0  # seconds without a sign of life until the run is ended as hung; 0: never
     spare_nodes: Natural = 0  # further nodes in the allocation
     patience_s: Natural = 300
     poll_s: Natural = 0  # least time between two questions to the scheduler
-    max_jobs: Natural | None = None  # that may be in the partition's queue; each run of an array counts as one
+    max_jobs: Natural | None = None  # most jobs in the partition's queue; each run of an array counts as one
 
     @property
     def gpus_per_rank(self) -> int:
@@ -123,17 +124,17 @@ class Plan:
 
     @property
     def allocated_nodes(self) -> int:
-        """Number of nodes of its job, including spare ones."""
+        """Number of nodes of the run's job, including spare ones."""
         return self.nodes + self.spare_nodes
 
     @property
     def scheduler(self) -> Backend:
-        """What has the job of the run, or the job of which it is a step; "local" on this machine."""
+        """The scheduler that has the job of the run, or the job of which the run is a step; "local" on this machine."""
         return scheduler_of(self.backend, self.launcher)
 
     @property
     def is_queued(self) -> bool:
-        """Whether it waits in the queue of a scheduler."""
+        """Whether the run waits in the queue of a scheduler."""
         return self.backend not in ("local", "allocation")
 
     @property
@@ -156,7 +157,7 @@ class Plan:
         return min(self.signal_s, self.time_s // 2) if self.time_s else self.signal_s
 
     def to_json(self) -> dict[str, Any]:
-        """The content of run.json."""
+        """Return the content of run.json."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     @classmethod

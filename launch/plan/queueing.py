@@ -16,12 +16,12 @@ _WITHOUT_MPI = ("pbs_tmrsh", "pbsdsh")
 
 
 def refuse(request: Request, site: Site, backend: str, scheduler: str) -> None:
-    """Refuse what a scheduler other than Slurm cannot do, in whose jobs or allocation the runs are to be.
+    """Refuse options that a scheduler other than Slurm does not support; the runs go into its jobs or allocation.
 
     Raises
     ------
     Refusal
-        With the option, and what to do instead.
+        If such an option is given; the message says what to do instead.
     """
     if scheduler not in ("pbs", "flux"):
         return
@@ -53,12 +53,12 @@ def refuse(request: Request, site: Site, backend: str, scheduler: str) -> None:
 
 
 def launcher(site: Site, scheduler: str, rendezvous: str, size: int) -> Launcher | None:
-    """What starts the ranks of a job; None where it is srun, or the launcher itself.
+    """Return what starts the ranks of a job; None if that is srun, or the launcher itself.
 
     Raises
     ------
     Refusal
-        If it cannot start ranks here, or not such ranks.
+        If it cannot start ranks here, or not ranks of this kind.
     """
     if scheduler not in ("pbs", "flux"):
         return None

@@ -16,7 +16,7 @@ def _option(group: str, default: Any, help: str, *flags: str, **metadata: str) -
 
 @dataclass(
     frozen=True, slots=True, kw_only=True, eq=False
-)  # nobody compares them, and methods for it take time to make
+)  # requests are never compared, and methods for that take time to make
 class Request:
     """The job options, in the groups of the help text. What is not given comes from the site."""
 

@@ -37,15 +37,15 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     request : Request
         The job options.
     nodes : int
-        Of those that the request has.
+        Number of nodes, one of those in the request.
     site : Site
-        Where.
+        The site at which to run.
     target : Target
-        What.
+        What is to be run.
     machine : Machine
-        This one, for the local backend.
+        This machine, for the local backend.
     now : datetime
-        For the name of the run.
+        The time, for the name of the run.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def resolve(request: Request, nodes: int, site: Site, target: Target, machine: M
     fom = figures.from_words(request.fom, request.fom_unit, request.fom_as)
     figures.refuse_for(fom, target.kind, size)
     describe = target.config.describe(size) if hasattr(target.config, "describe") else {}
-    if request.container is None and hasattr(target.config, "refuse_missing"):  # we know nothing about an image
+    if request.container is None and hasattr(target.config, "refuse_missing"):  # the content of an image is not known
         if backend == "local":
             target.config.refuse_missing(size, bool(gpus))
         elif lacking := target.config.lacking(size, bool(gpus)):
@@ -192,7 +192,7 @@ def _warning(asked: int | None, time_s: int | None) -> int | None:
 
 
 def _container(request: Request, site: Site, target: Target) -> dict[str, Any]:
-    """The fields of the plan that are about the container."""
+    """Return the fields of the plan that are about the container."""
     kept = {"container_python": site.container_python, "container_args": tuple(site.container_args)}
     if request.container is None:
         return {"container": None, "container_runtime": None, "container_binds": (), **kept}
@@ -220,8 +220,8 @@ def _path(target: Target) -> tuple[str, ...]:
 
 @functools.cache  # the same for the many plans of a study
 def _pythonpath(said: str, cwd: str) -> tuple[str, ...]:
-    """The folders of PYTHONPATH as absolute paths, with that of the toolkit last, so that the user's modules come
-    first."""
+    """Return the folders of PYTHONPATH as absolute paths, with that of the toolkit last, so that the user's modules
+    come first."""
     folders = [os.path.abspath(os.path.join(cwd, folder)) for folder in said.split(os.pathsep)] if said else []
     return tuple(dict.fromkeys(sorted(folders, key=lambda folder: folder == HOME)))
 

@@ -27,7 +27,7 @@ class Machine(NamedTuple):
 
 
 def this_machine() -> Machine:
-    """Cores that this process may use, and NVIDIA GPUs that it may see."""
+    """Return the numbers of cores that this process may use and of NVIDIA GPUs that it may see."""
     present = [name for name in os.listdir("/dev") if re.fullmatch(r"nvidia\d+", name)]
     visible = len(present)
     if visible and (hidden := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
@@ -38,7 +38,7 @@ def this_machine() -> Machine:
 
 
 def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine, nodes: int) -> tuple[str | None, int]:
-    """The type and number of GPUs of each node: as asked, else all that there are."""
+    """Return the type and number of GPUs of each node: as asked, else all that there are."""
     kind, asked = None, None
     if request.gpus_per_node is not None:
         kind, asked = count_of_gpus(request.gpus_per_node, "--gpus-per-node")
@@ -66,7 +66,8 @@ def gpus_per_node(request: Request, site: Site, backend: str, machine: Machine, 
 
 
 def gpu_binding(request: Request, site: Site, backend: str, machine: Machine, gpus: int) -> str:
-    """Which GPUs a rank sees: as asked, as the site says, or "auto" (`launch.node.pinning` decides). "none" hides all.
+    """Return which GPUs a rank sees: as asked, as the site says, or "auto" (`launch.node.pinning` decides). "none"
+    hides all.
 
     GPUs that the request does not name are not hidden: the job may have them by an option of sbatch or the site's
     default.
@@ -78,7 +79,7 @@ def gpu_binding(request: Request, site: Site, backend: str, machine: Machine, gp
 
 
 def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, nodes: int, ranks: int) -> int | None:
-    """How many cores each rank gets: as asked, else its share of a node; None if unknown."""
+    """Return how many cores each rank gets: as asked, else its share of a node; None if unknown."""
     cpus = request.cpus_per_task
     if cpus is None:
         if backend != "local" and site.cpus_per_node:
@@ -101,7 +102,7 @@ def cpus_per_task(request: Request, site: Site, backend: str, machine: Machine, 
 
 
 def refuse_too_many(size: int, backend: str, machine: Machine, at_once: int = 1) -> None:
-    """Refuse local runs, so many at a time, of more ranks than this machine can bear."""
+    """Refuse local runs that together, ``at_once`` at a time, have more ranks than this machine can bear."""
     # An idle rank takes 0.5 GB and competes for cores: beyond this number a local run only makes the machine unusable.
     most = max(16, 4 * machine.cores)
     if backend != "local" or size * at_once <= most:
@@ -127,7 +128,7 @@ def refuse_spare(request: Request, nodes: int, site: Site) -> None:
 
 
 def nodes_text(nodes: int, spare: int) -> str:
-    """The number of nodes of a job, as text with its options."""
+    """Return the number of nodes of a job, as text with its options."""
     return f"--nodes {nodes}" + (f" with --spare-nodes {spare}" if spare else "")
 
 
@@ -155,18 +156,19 @@ def refuse_beyond_limits(site: Site, partition: str | None, nodes: int, time_s: 
 
 
 def _fits(limits: Mapping[str, Any], nodes: int, time_s: int | None) -> bool:
-    """Whether a partition with these limits takes such a job."""
+    """Return whether a partition with these limits takes such a job."""
     within = limits.get("min_nodes", 1) <= nodes <= limits.get("max_nodes", nodes)
     return within and not exceeds(time_s, walltime(limits.get("max_time")))
 
 
 def gpus_of(plan: Plan) -> int:
-    """How many GPUs of this machine a local run takes."""
+    """Return how many GPUs of this machine a local run takes."""
     return plan.gpus_per_node * (1 if plan.share_gpus else plan.nodes)
 
 
 def runs_at_once(plans: Sequence[Plan], throttle: int, gpus: int, cores: int) -> int:
-    """How many of some local runs can run at a time: no more than asked for, each with GPUs and cores of its own."""
+    """Return how many of some local runs can run at a time: no more than asked for, each with GPUs and cores of its
+    own."""
     needs = [(gpus_of(plan), (plan.cpus_per_task or 0) * plan.size) for plan in plans]
     fit = [min([throttle, *(have // each for have, each in ((gpus, of), (cores, on)) if each)]) for of, on in needs]
     return max(1, *fit)

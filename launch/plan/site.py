@@ -21,7 +21,7 @@ from launch.plan.typed import Backend, Count, Launcher, Natural, Positive
 FOLDER = Path(HOME, "modules", "sites")
 
 _LIMITS = {"min_nodes": Count, "max_nodes": Count, "max_time": str, "max_jobs": Count}
-_OF_NODES = {"gpus_per_node": Natural, "cpus_per_node": Count}  # of a partition whose nodes are of another kind
+_OF_NODES = {"gpus_per_node": Natural, "cpus_per_node": Count}  # keys of a partition whose nodes are of another kind
 
 LINKS = ("inter_node_gbit_per_s", "inter_node_latency_us", "intra_node_gbit_per_s", "intra_node_latency_us")
 """What a site file can say of its network, for `python -m profiling simulate`."""
@@ -33,7 +33,7 @@ class Site:
 
     name: str
     description: str = ""
-    tried: str = ""  # with what this file was tried; empty: nobody has tried it
+    tried: str = ""  # what this file was tried with; empty: nobody has tried it
     backend: Backend = "slurm"
     # How the machine is recognised: {env, is}, a variable and its value, or {host}, a regular expression for
     # host names.
@@ -70,13 +70,13 @@ class Site:
     env: dict[str, str] = field(default_factory=dict)  # environment variables of the job
     directives: dict[str, str] = field(
         default_factory=dict
-    )  # of sbatch, qsub, flux batch: name without dashes -> value
+    )  # options of sbatch, qsub or flux batch: name without dashes -> value
     srun_args: list[str] = field(default_factory=list)  # further options of srun
     launcher: Launcher | None = None  # what starts the ranks: by default srun, under PBS pbs_tmrsh, under Flux flux run
-    launcher_args: list[str] = field(default_factory=list)  # further options of that, where it is not srun
-    gpu_resource: str = "ngpus"  # PBS: the resource of a chunk that counts GPUs; empty where none does
+    launcher_args: list[str] = field(default_factory=list)  # further options of the launcher, if it is not srun
+    gpu_resource: str = "ngpus"  # PBS: the resource of a chunk that counts GPUs; empty if there is none
     chunk: dict[str, str] = field(default_factory=dict)  # PBS: further resources of each node, in -l select
-    place: str = "scatter"  # PBS: of -l place
+    place: str = "scatter"  # PBS: value of -l place
     resources: dict[str, str] = field(default_factory=dict)  # PBS: further resources of the job, each a -l of its own
     account_option: Literal["A", "P"] = "A"  # PBS: the option that takes the account
     # Limits of each partition: {min_nodes, max_nodes, max_time, max_jobs}. The last is the number of jobs that a user
@@ -92,7 +92,7 @@ class Site:
 
 
 def names() -> list[str]:
-    """The sites that come with the toolkit."""
+    """Return the sites that come with the toolkit."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
@@ -102,7 +102,7 @@ def load(name: str) -> Site:
     Parameters
     ----------
     name : str
-        Of a site that comes with the toolkit, or the path of a file.
+        Name of a site that comes with the toolkit, or the path of a site file.
 
     Raises
     ------
@@ -154,13 +154,15 @@ def from_table(table: Mapping[str, Any], where: str) -> Site:
 
 
 def with_nodes_of(site: Site, partition: str | None) -> Site:
-    """The site as a job in a partition finds it: with the GPUs and cores of its nodes, where these are others."""
+    """Return the site as a job in a partition finds it: with the GPUs and cores of that partition's nodes, if they
+    differ."""
     said = site.partitions.get(partition or "", {})
     return dataclasses.replace(site, **{key: said[key] for key in _OF_NODES if key in said})
 
 
 def count_of_gpus(value: str | int, where: str) -> tuple[str | None, int]:
-    """Type and number of ``4`` or ``a100:4``, as Slurm writes them; ``where`` is the option or key that gave it."""
+    """Return the type and number of GPUs in ``4`` or ``a100:4``, as Slurm writes them; ``where`` is the option or key
+    that gave it."""
     match = re.fullmatch(r"(?:([A-Za-z0-9][\w.+-]*):)?([0-9]{1,6})", str(value), re.ASCII)
     if match is None:
         raise Refusal(f"{where} {value}: give 0 or more, with a type in front where the site has several, as in a100:4")
@@ -168,7 +170,7 @@ def count_of_gpus(value: str | int, where: str) -> tuple[str | None, int]:
 
 
 def own_file(said: str | None, backend: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
-    """The path of the user's own site file, if the option or RANKLOOP_SITE names one."""
+    """Return the path of the user's own site file, if the option or RANKLOOP_SITE names one."""
     said = said or ("" if backend else environ.get("RANKLOOP_SITE"))
     return os.path.abspath(said) if said and _is_path(said) else None
 
@@ -178,7 +180,7 @@ def _is_path(name: str) -> bool:
 
 
 def unknown(site: Site) -> list[str]:
-    """What a run on several nodes needs but the site does not give, each with the option or key for it."""
+    """Return what a run on several nodes needs but the site does not give, each with the option or key for it."""
     if site.backend == "local":
         return []
     # If a QOS is asked for, Slurm chooses the partition.
@@ -196,7 +198,7 @@ def unknown(site: Site) -> list[str]:
 
 
 def _with_type_of_gpus(table: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """The table with ``gpus_per_node = "a100:4"`` written as two keys."""
+    """Return the table with ``gpus_per_node = "a100:4"`` written as two keys."""
     value = table.get("gpus_per_node")
     if not isinstance(value, str) or ":" not in value:
         return table

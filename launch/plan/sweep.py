@@ -68,7 +68,7 @@ class Axes:
         return bool(others) or len(first) > 1 or len(first["nodes"]) > 1
 
     def combinations(self) -> list[dict[str, str]]:
-        """All wanted combinations of a value for each axis; the last axis changes fastest."""
+        """Return all wanted combinations of a value for each axis; the last axis changes fastest."""
         rows = [[dict(zip(step, row)) for row in zip(*step.values())] for step in self.steps]
         combined = [{k: v for row in choice for k, v in row.items()} for choice in itertools.product(*rows)]
         return [c for c in combined if (not self.only or _meets(c, self.only)) and not _meets(c, self.exclude)]
@@ -88,7 +88,7 @@ def refuse_too_large(*counts: int) -> None:
 
 
 def from_words(texts: Iterable[str], nodes: Sequence[int] | None) -> Axes:
-    """The axes that ``--nodes 1,2 --sweep lr=1e-3,1e-2 --sweep seed=0..4`` mean: all combinations."""
+    """Return the axes that ``--nodes 1,2 --sweep lr=1e-3,1e-2 --sweep seed=0..4`` mean: all combinations."""
     return Axes(steps=with_nodes([{name: tuple(values)} for name, values in map(axis, texts)], nodes))
 
 
@@ -125,8 +125,8 @@ _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 
 def _split(name: str, text: str) -> list[str]:
-    """The values between commas, without the blanks around them. Commas in brackets, braces, parentheses and quotes do
-    not separate."""
+    """Return the values between commas, without the blanks around them. Commas in brackets, braces, parentheses and
+    quotes do not separate."""
     values, begin, quote = [], 0, ""
     open_: list[str] = []
     for found in re.finditer(r"""\\[^,]|["'\[\](){},]""", text, re.DOTALL):
@@ -155,8 +155,8 @@ def _unbalanced(name: str, text: str, sign: str) -> Refusal:
 
 
 def with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int] | None) -> tuple[dict, ...]:
-    """The steps of `Axes`, with the nodes first: those of ``--nodes`` or of the file's ``[job]``, unless nodes are an
-    axis."""
+    """Return the steps of `Axes`, with the nodes first: those of ``--nodes`` or of the file's ``[job]``, unless nodes
+    are an axis."""
     if not any("nodes" in step for step in steps):
         return ({"nodes": tuple(map(str, nodes or (1,)))}, *steps)
     if nodes is not None:
@@ -165,7 +165,7 @@ def with_nodes(steps: Sequence[dict[str, tuple[str, ...]]], nodes: Sequence[int]
 
 
 def _meets(combination: Mapping[str, str], conditions: Iterable[Mapping[str, Sequence[str]]]) -> bool:
-    """Whether a combination fulfils one of the conditions in all names."""
+    """Return whether a combination fulfils one of the conditions in all names."""
     return any(all(combination[name] in values for name, values in condition.items()) for condition in conditions)
 
 
@@ -199,6 +199,6 @@ def _refuse_strays(which: str, condition: Mapping[str, Sequence[str]], axes: Map
 
 
 def _listed(values: Iterable[str], separator: str = ",") -> str:
-    """Values for a message: as written if that is one short line."""
+    """Return values for a message: as written if that is one short line."""
     text = separator.join(values)
     return text if text.isprintable() and len(text) < 200 else typed.shown(text)

@@ -1,4 +1,4 @@
-"""Which site this machine is, and of which scheduler it is a client."""
+"""Finds out which site this machine is, and which scheduler takes jobs from it."""
 
 import os
 import platform
@@ -22,7 +22,8 @@ FALLBACKS = {
 
 
 def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> tuple[Site, str]:
-    """The site of this machine, and why: from RANKLOOP_SITE, the environment, the host name, or a configured Slurm."""
+    """Return the site of this machine, and why: from RANKLOOP_SITE, the environment, the host name, or a configured
+    Slurm."""
     if said := environ.get("RANKLOOP_SITE"):
         return load(said), f"RANKLOOP_SITE={said}"
     host = host or platform.node()
@@ -39,21 +40,22 @@ def detect(environ: Mapping[str, str] = os.environ, host: str | None = None) -> 
 
 
 def scheduler(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The scheduler that takes jobs from this machine, as --backend has it; None if there is none."""
+    """Return the scheduler that takes jobs from this machine, as --backend has it; None if there is none."""
     if slurm_is_here():
         return "slurm"
     return "pbs" if pbs_is_here(environ) else "flux" if flux_is_here(environ) else None
 
 
 def _identify(name: str) -> dict[str, str]:
-    """What a site of the toolkit is recognised by. Only this line is read, as all the files take long."""
+    """Return what a site of the toolkit is recognised by. Only this line of its file is parsed, as parsing all files
+    takes long."""
     text = (site.FOLDER / f"{name}.toml").read_text(encoding="utf-8")
     line = next((line for line in text.splitlines() if line.startswith("identify")), "identify = {}")
     return tomllib.loads(line)["identify"]
 
 
 def slurm_is_here() -> bool:
-    """Whether this machine is a client of a Slurm cluster, even if its controller is silent just now."""
+    """Return whether this machine is a client of a Slurm cluster, even if its controller is silent just now."""
     if not shutil.which("sbatch") or not Path(os.environ.get("SLURM_CONF") or __file__).is_file():
         return False
     try:
@@ -67,10 +69,10 @@ def slurm_is_here() -> bool:
 
 
 def pbs_is_here(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether this machine is a client of a PBS server, even if that is silent just now."""
+    """Return whether this machine is a client of a PBS server, even if that is silent just now."""
     return bool(shutil.which("qsub")) and os.path.exists(environ.get("PBS_CONF_FILE") or "/etc/pbs.conf")
 
 
 def flux_is_here(environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether Flux takes jobs here: within one of its instances, or beside that of the system."""
+    """Return whether Flux takes jobs here: within one of its instances, or beside that of the system."""
     return bool(shutil.which("flux")) and ("FLUX_URI" in environ or os.path.exists("/run/flux/local"))

@@ -26,7 +26,7 @@ class Bounds(NamedTuple):
     finite: bool = True
 
     def hold(self, value: float) -> bool:
-        """Whether a number is allowed."""
+        """Return whether a number is allowed."""
         if isinstance(value, float) and not math.isfinite(value):
             return not self.finite
         inside = self.least <= value <= self.most and self.above < value < self.below
@@ -61,18 +61,18 @@ _FORMS = {
     str: r"[^\0]*",
     Path: r"[^\0]+",
 }
-_KINDS = {float: (int, float), Path: str}  # of values in files, where they differ from the annotation
+_KINDS = {float: (int, float), Path: str}  # types of values in files, if they differ from the annotation
 
 
 @functools.cache
 def hints(cls: type) -> dict[str, Any]:
-    """The annotations of a dataclass or TypedDict by the names of its fields, bounds included."""
+    """Return the annotations of a dataclass or TypedDict by the names of its fields, bounds included."""
     return typing.get_type_hints(cls, include_extras=True)
 
 
 @functools.cache
 def hint(cls: type, name: str) -> Any:
-    """The annotation of one field of a dataclass. Evaluating those of all fields takes time if they are text."""
+    """Return the annotation of one field of a dataclass. Evaluating those of all fields takes time if they are text."""
     for base in cls.__mro__:
         annotation = base.__dict__.get("__annotations__", {}).get(name)
         if annotation is not None:
@@ -82,7 +82,7 @@ def hint(cls: type, name: str) -> Any:
 
 
 def from_text(text: str, hint: Any) -> Any:
-    """The value of a word of a command line.
+    """Return the value of a word of a command line.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def from_text(text: str, hint: Any) -> Any:
     Raises
     ------
     ValueError
-        If the word has no such value; the message says of which kind it has to be.
+        If the word has no such value; the message says what kind of value it has to be.
     """
     base, bounds = bounded(hint)
     if re.fullmatch(_FORMS[base], text):
@@ -105,12 +105,12 @@ def from_text(text: str, hint: Any) -> Any:
 
 
 def mismatch(value: Any, hint: Any, where: str = "", bounds: Bounds = _FINITE) -> str:
-    """What is wrong with a value of a file, in one line; empty if it fits the annotation.
+    """Return what is wrong with a value of a file, in one line; empty if it fits the annotation.
 
     Parameters
     ----------
     value : object
-        Of TOML or JSON.
+        Value from TOML or JSON.
     hint : type or dict
         int, float, str, bool, Any, a Literal, a list, tuple or dict of these, a union, with or without `Bounds`; a
         TypedDict, in which null means absent; or a dict of such hints by key, where every key may be absent.
@@ -154,7 +154,7 @@ def mismatch(value: Any, hint: Any, where: str = "", bounds: Bounds = _FINITE) -
 
 
 def build(cls: type, table: Any, where: str, ignored: Iterable[str] = ()) -> Any:
-    """A dataclass from a table of TOML or an object of JSON.
+    """Make a dataclass from a table of TOML or an object of JSON.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def build(cls: type, table: Any, where: str, ignored: Iterable[str] = ()) -> Any
     Raises
     ------
     Refusal
-        An unknown key, one that is missing, or a value of another type.
+        If a key is unknown or missing, or a value is of another type.
     """
     known = hints(cls)
     if wrong := mismatch(table, known):
@@ -185,7 +185,7 @@ def build(cls: type, table: Any, where: str, ignored: Iterable[str] = ()) -> Any
 
 
 def shown(value: Any) -> str:
-    """A value of a file for a message: on one line, and short."""
+    """Return a value of a file for a message: on one line, and short."""
     try:
         return reprlib.repr(value)
     except ValueError:  # an integer with thousands of digits
@@ -193,7 +193,7 @@ def shown(value: Any) -> str:
 
 
 def bounded(hint: Any, bounds: Bounds = _FINITE) -> tuple[Any, Bounds]:
-    """An annotation without its bounds, and the bounds, by default the given ones."""
+    """Return an annotation without its bounds, and the bounds, by default the given ones."""
     if typing.get_origin(hint) is Required:
         return bounded(typing.get_args(hint)[0], bounds)
     if typing.get_origin(hint) is not Annotated:
@@ -204,7 +204,7 @@ def bounded(hint: Any, bounds: Bounds = _FINITE) -> tuple[Any, Bounds]:
 
 @functools.cache
 def _taken_apart(hint: Any, bounds: Bounds) -> tuple[Any, Bounds, Any, tuple]:
-    """An annotation as `bounded` gives it, its origin and its arguments, for which every value of a file asks."""
+    """Return an annotation as `bounded` gives it, its origin and its arguments, which every value of a file needs."""
     base, bounds = bounded(hint, bounds)
     return base, bounds, typing.get_origin(base), typing.get_args(base)
 
@@ -219,7 +219,8 @@ def _is_tuple(hint: Any) -> bool:
 
 
 def scalar(hint: Any, bounds: Bounds | None = None) -> tuple[type, tuple | None, Bounds]:
-    """The type of one value, its choices and its bounds: through ``X | None``, ``tuple[X, ...]`` and ``Literal``."""
+    """Return the type of one value, its choices and its bounds: through ``X | None``, ``tuple[X, ...]`` and
+    ``Literal``."""
     hint, bounds = bounded(hint, bounds or Bounds())
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
@@ -236,5 +237,5 @@ def scalar(hint: Any, bounds: Bounds | None = None) -> tuple[type, tuple | None,
 
 
 def is_many(hint: Any) -> bool:
-    """Whether an option of this type takes several values."""
+    """Return whether an option of this type takes several values."""
     return typing.get_origin(bounded(hint)[0]) in (tuple, list)

@@ -13,12 +13,12 @@ from launch.record.files import Unreadable, objects, read_end
 from launch.record.performance import figures
 from launch.record.rundir import RunDir
 
-_NODES = 64  # at most so many are looked at; in a larger run they stand for all
+_NODES = 64  # most nodes that are looked at; in a larger run they stand for all
 _TAIL = 16384  # bytes of each node's readings: some seconds
 
 
 class _Reading(TypedDict, total=False):
-    """The keys needed here of a line of readings/ about a rank."""
+    """The keys that are needed here of a line of readings/ about a rank."""
 
     time_ms: Required[int]
     rank: Required[int]
@@ -26,7 +26,7 @@ class _Reading(TypedDict, total=False):
 
 
 def activity(run: RunDir, nodes: int) -> str:
-    """The signs of an attempt that is under way; empty before it has begun."""
+    """Return the signs of an attempt that is under way; empty before it has begun."""
     started: list[Event] = []
     with contextlib.suppress(Unreadable):
         started = run.events("started")
@@ -47,7 +47,8 @@ def activity(run: RunDir, nodes: int) -> str:
 
 
 def last_line(run: RunDir, nodes: int) -> tuple[str, float] | None:
-    """The last line that any rank has printed, with its label and its time (Unix seconds); None before the first."""
+    """Return the last line that any rank has printed, with its label and its time (Unix seconds); None before the
+    first."""
     printed: dict[Path, float] = {}
     for node in range(min(nodes, _NODES)):
         with contextlib.suppress(OSError):
@@ -63,7 +64,7 @@ def last_line(run: RunDir, nodes: int) -> tuple[str, float] | None:
 
 
 def _cores(run: RunDir, nodes: int, attempt: int) -> float | None:
-    """Cores that the ranks and their children use together, over the last readings."""
+    """Return the number of cores that the ranks and their children use together, over the last readings."""
     spans: list[float] = []
     for node in range(nodes):
         of_rank: dict[int, list[_Reading]] = {}

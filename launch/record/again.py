@@ -15,18 +15,18 @@ from launch.record.writing import append_line, publish_json
 
 
 def allow(job: Job, words: Sequence[str]) -> None:
-    """Leave the command by which a run of the job can be submitted again; the task's number follows its words."""
+    """Leave the command with which a run of the job can be submitted again; the task's number follows its words."""
     publish_json(job.folder / "again.json", {"words": list(words)})
 
 
 def forbid(job: Job, run: RunDir) -> None:
-    """From now on the job of this run is not submitted again: somebody is ending it."""
+    """Forbid submitting the job of this run again, because somebody is ending it."""
     run.meeting.mkdir(exist_ok=True)
     _ending(run, job.number).touch()
 
 
 def command(run: RunDir, number: int) -> list[str] | None:
-    """The command that submits the job of a run again; None if it must not be."""
+    """Return the command that submits the job of a run again; None if that is forbidden."""
     folder = _folder(run, number)
     if _ending(run, number).exists() or (kept := read_json(folder / "again.json")) is None:
         return None
@@ -35,12 +35,12 @@ def command(run: RunDir, number: int) -> list[str] | None:
 
 
 def note(run: RunDir, number: int, id: str) -> None:
-    """Record the id of the job that goes on with a run."""
+    """Record the id of the job that continues a run."""
     append_line(_folder(run, number) / "again.jsonl", {"run": str(run.path), "id": id})
 
 
 def ids(job: Job) -> dict[Path, str]:
-    """By run: the id of the job that goes on with it, where that is not the first one."""
+    """Return, by run, the id of the job that continues it, if that is not the first one."""
     return {Path(line["run"]): line["id"] for line in read_lines(job.folder / "again.jsonl")}
 
 

@@ -16,7 +16,8 @@ Pid = Annotated[int, Bounds(1, 2**31 - 1)]  # os.kill takes others for groups, a
 
 
 class PlanRecord(TypedDict, total=False):
-    """run.json, for code that only reads it: the fields of `launch.plan.plan.Plan` that such code uses."""
+    """The content of run.json, for code that only reads it: the fields of `launch.plan.plan.Plan` that such code
+    uses."""
 
     name: str
     workload: Required[str]
@@ -63,7 +64,7 @@ class FirstFailure(TypedDict, total=False):
 
 
 class Hang(TypedDict, total=False):
-    """stacks/attempt<n>/hang.json, and "hang" in the event "ended"."""
+    """The content of stacks/attempt<n>/hang.json, and of "hang" in the event "ended"."""
 
     time: Time
     timeout_s: NotNegative
@@ -100,7 +101,7 @@ class Event(TypedDict, total=False):
     epoch: NUMBER
     metrics: dict[str, Any]
     until: NUMBER  # epochs of the rung of --until at which an evaluation is compared
-    network: str  # that NCCL uses
+    network: str  # network that NCCL uses
     logs: list[Natural]  # length of each node's log when the attempt began
     code: str  # the name of the code from here on, or of an attempt's code
     code_hash: str
@@ -108,7 +109,7 @@ class Event(TypedDict, total=False):
 
 
 class JobRecord(TypedDict, total=False):
-    """job.json: the fields of `launch.record.job.Job`."""
+    """The content of job.json: the fields of `launch.record.job.Job`."""
 
     backend: Required[str]
     shape: Required[Literal["run", "array", "pack"]]
@@ -127,7 +128,7 @@ class JobRecord(TypedDict, total=False):
 
 
 class TrainingRecord(TypedDict, total=False):
-    """training.json."""
+    """The content of training.json."""
 
     workload: str
     steps: Required[Natural]
@@ -143,7 +144,7 @@ class TrainingRecord(TypedDict, total=False):
 
 
 class Result(TypedDict, total=False):
-    """result.json."""
+    """The content of result.json."""
 
     status: str
     ranks: Count
@@ -152,15 +153,15 @@ class Result(TypedDict, total=False):
     steps: Natural
     epochs: NotNegative
     throughput_examples_per_s: NotNegative
-    throughput: NotNegative  # in another unit
+    throughput: NotNegative  # throughput in a unit other than examples/s
     unit: str
-    work: NotNegative  # the work whose speed the throughput is
+    work: NotNegative  # work whose speed the throughput is
     flops_per_example: NUMBER
     flop_per_s: NUMBER
     peak_flop_per_s: NUMBER
     mfu: NUMBER
     metrics: dict[str, Any]
-    units: dict[str, str]  # of metrics
+    units: dict[str, str]  # units of the metrics
     ended_early: dict[str, Any]  # by --until: epochs, and the place of the run among those that had come so far
     troubles: list[str]  # figures that could not be found
     phases_s: dict[str, float | None]
@@ -168,7 +169,7 @@ class Result(TypedDict, total=False):
 
 
 class World(TypedDict):
-    """meeting/world.json."""
+    """The content of meeting/world.json."""
 
     attempt: Natural
     by: str
@@ -184,7 +185,7 @@ class NetworkUse(TypedDict, total=False):
 
 
 class Surroundings(TypedDict, total=False):
-    """env.json."""
+    """The content of env.json."""
 
     host: str
     system: str
@@ -195,7 +196,7 @@ class Surroundings(TypedDict, total=False):
     driver: str
     python: str
     packages: dict[str, str]
-    image_attempt: int  # of the rank in a container that has recorded python and packages
+    image_attempt: int  # attempt of the rank in a container that has recorded python and packages
     modules: list[str]
     environment: dict[str, str]
     network: NetworkUse
@@ -223,8 +224,8 @@ class TreeRecord(TypedDict, total=False):
     """A folder of code, in code.json."""
 
     root: Required[str]
-    folder: Required[str]  # of the copy, in .code
-    what: Required[str]  # in words
+    folder: Required[str]  # folder of the copy, in .code
+    what: Required[str]  # description in words
     files: Natural
     bytes: Natural
     commit: str
@@ -232,12 +233,12 @@ class TreeRecord(TypedDict, total=False):
 
 
 class CodeRecord(TypedDict, total=False):
-    """code.json: the code of a run or study, as it was submitted."""
+    """The content of code.json: the code of a run or study, as it was submitted."""
 
     commit: str
     snapshot: bool  # whether there is a copy, which the ranks run
-    limit: NotNegative  # MiB that it may take
+    limit: NotNegative  # largest size of a copy, in MiB
     time: Time
-    hash: str  # of all files
+    hash: str  # hash of all files
     trees: list[TreeRecord]
     notes: list[str]

@@ -16,7 +16,7 @@ _HOW = {
 
 
 def expected(plan: Plan) -> str:
-    """What the plan says; empty for a workload or a single rank."""
+    """Return what the plan says about cooperation; empty for a workload or a single rank."""
     if plan.kind == "workload" or plan.size == 1:
         return ""
     found = plan.cooperation
@@ -45,7 +45,7 @@ def expected(plan: Plan) -> str:
 
 
 def seen(run: RunDir, plan: Plan) -> str:
-    """What to report after a run has ended well; empty if the ranks have met, or were not meant to."""
+    """Return what to report after a run has ended well; empty if the ranks have met, or were not meant to."""
     if plan.kind == "workload" or plan.size == 1 or plan.independent:
         return ""
     world = run.world()
@@ -84,7 +84,7 @@ def seen(run: RunDir, plan: Plan) -> str:
 
 
 def _advice(plan: Plan) -> str:
-    """What to do, with the framework that a script imports."""
+    """Return what to do, with the framework that a script imports."""
     used = imports.anywhere(plan.workload) if plan.kind == "script" else set[str]()
     how, where = next((_HOW[name] for name in _HOW if name in used), ("let them cooperate", "your_program.md"))
     return f"{how}{page(where)}, or say with --independent that this is meant"

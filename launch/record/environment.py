@@ -14,7 +14,7 @@ from launch import gpus
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 
-# The variables that may change a result or a speed. Never all of them, which would publish private ones.
+# The variables that may change a result or a speed. Recording all of them would publish private ones.
 _MATTERS = re.compile(
     r"(CUDA|HIP|ROCR|GPU|NVIDIA|NCCL|RCCL|MPICH|OMPI_MCA|PMIX_MCA|UCX|FI|HOROVOD|TF|XLA|KERAS|OMP|GOMP|KMP|MKL|"
     r"OPENBLAS|SLURM)_|"
@@ -25,7 +25,8 @@ _INSTALLED = re.compile(r"(.+?)-(\d[^-]*)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 
 
 def surroundings() -> dict[str, Any]:
-    """Host, system, CPU, GPUs, driver, versions, modules and variables, as this process finds them, without secrets."""
+    """Return host, system, CPU, GPUs, driver, versions, modules and variables, as this process finds them, without
+    secrets."""
     from launch.record.redact import without_secrets  # late: a rank that only calls `add` does not wait for it
 
     here = gpus.inventory()
@@ -84,12 +85,13 @@ def _alone(run: RunDir) -> Iterator[None]:
 
 
 def packages(path: list[str]) -> dict[str, str]:
-    """Version of every installed package, by its normalised name (PEP 503), from the names of their metadata folders.
+    """Return the version of every installed package, by its normalised name (PEP 503), from the names of their metadata
+    folders.
 
     Parameters
     ----------
     path : list of str
-        Where Python looks for modules; the first place that has a package counts. No file of a package is opened:
+        Folders in which Python looks for modules; the first that has a package counts. No file of a package is opened:
         `importlib.metadata` reads one for each, which takes 0.2 s for 70 packages on a local disk.
     """
     found: dict[str, str] = {}
@@ -105,7 +107,8 @@ def packages(path: list[str]) -> dict[str, str]:
 
 
 def cpu_model(lines: str | None = None) -> str:
-    """The model of the first processor, from the lines of /proc/cpuinfo, or the architecture if they do not name it."""
+    """Return the model of the first processor, from the lines of /proc/cpuinfo, or the architecture if they do not name
+    it."""
     if lines is None:
         try:
             with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:

@@ -40,7 +40,7 @@ class Damaged(Unreadable):
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file; 0 where there is none."""
+    """Return the size of a file in bytes; 0 if there is none."""
     try:
         return os.stat(path).st_size
     except OSError:
@@ -70,7 +70,7 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_whole(path: Path) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def read_whole(path: Path) -> bytes:
 
 
 def read_end(path: Path, size: int, begin: int = 0) -> bytes:
-    """The last ``size`` bytes of a file, after its first ``begin`` bytes; empty if there is no such file.
+    """Return the last ``size`` bytes of a file, after its first ``begin`` bytes; empty if there is no such file.
 
     Raises
     ------
@@ -109,8 +109,8 @@ def read_end(path: Path, size: int, begin: int = 0) -> bytes:
 
 
 def lines_from_end(path: Path, begin: int = 0, within: Sequence[bytes] = (b"",), block: int = 2**20) -> Iterator[bytes]:
-    """The lines of a file of any length after its first ``begin`` bytes, the last one first. Of a line of many blocks,
-    only the end is given.
+    """Yield the lines of a file of any length after its first ``begin`` bytes, the last one first. Only the end of a
+    line of many blocks is given.
 
     If ``within`` gives texts, blocks that contain none of them are skipped.
 
@@ -141,7 +141,7 @@ def lines_from_end(path: Path, begin: int = 0, within: Sequence[bytes] = (b"",),
 
 
 def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None if there is no such file.
+    """Return the value in a JSON file, or None if there is no such file.
 
     Raises
     ------
@@ -155,14 +155,14 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path, kind: type[Kind]) -> Kind | None:
-    """The object in a JSON file, checked; None if there is no such file.
+    """Return the object in a JSON file, checked; None if there is no such file.
 
     Parameters
     ----------
     path : Path
         The file.
     kind : type
-        A TypedDict.
+        The TypedDict that the object must match.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def read_object(path: Path, kind: type[Kind]) -> Kind | None:
 
 
 def read_lines(path: Path, kind: Any = dict) -> Iterator[Any]:
-    """The objects of a file of JSON lines, as `objects` gives them; none if there is no such file.
+    """Yield the objects of a file of JSON lines, as `objects` gives them; none if there is no such file.
 
     Raises
     ------
@@ -196,8 +196,8 @@ def read_lines(path: Path, kind: Any = dict) -> Iterator[Any]:
 
 
 def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:
-    """The objects of a kind (a TypedDict) in lines of JSON. Lines that a kill has cut short, and other objects, are
-    skipped."""
+    """Yield the objects of a kind (a TypedDict) in lines of JSON. Lines that a kill has cut short, and other objects,
+    are skipped."""
     for _, value in decoded(lines):
         if not mismatch(value, kind):
             yield value if kind is dict else _present(value)
@@ -213,12 +213,12 @@ def _decoder() -> "json.JSONDecoder":
 
 
 def decode(text: str) -> Any:
-    """The value in a JSON text; raises ValueError or RecursionError if it is not JSON."""
+    """Return the value in a JSON text; raises ValueError or RecursionError if it is not JSON."""
     return _decoder().decode(text)
 
 
 def decoded(lines: Iterable[bytes], parse: Callable[[str], Any] = decode) -> Iterator[tuple[bytes, Any]]:
-    """The lines of JSON that are not empty, each with its value, or with the error of what is not JSON."""
+    """Yield the lines of JSON that are not empty, each with its value, or with the error of what is not JSON."""
     lines = (line for line in lines if line and not line.isspace())
     while some := list(itertools.islice(lines, _TOGETHER)):
         try:  # all at once, which takes half the time

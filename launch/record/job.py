@@ -50,8 +50,8 @@ class Job:
     after : tuple of str
         Ids of jobs that must have ended well before this one begins.
     throttle : int, optional
-        How many tasks of an array may run at once. For a pack on this machine (by default one) or in an allocation: how
-        many runs.
+        Maximum number of tasks of an array that run at once. For a pack on this machine (by default one) or in an
+        allocation: maximum number of runs.
     detached : bool
         Whether it outlives its launcher even if jobs are processes of this machine.
     token : str
@@ -89,7 +89,7 @@ class Job:
 
     @property
     def number(self) -> int:
-        """Its place among the jobs of its holder, counted from 1."""
+        """Number of the job among those of its holder, counted from 1."""
         return int(self.folder.name)
 
     @property
@@ -108,12 +108,12 @@ class Job:
         return RunDir(self.holder if self.shape == "run" else self.folder).job_log
 
     def run_dir(self, run: str) -> RunDir:
-        """One of its runs."""
+        """Return one of the job's runs."""
         return RunDir(self.holder / run)  # "." is the holder itself; its path stays as the user has spelled it
 
     @property
     def run_dirs(self) -> list[RunDir]:
-        """Its runs, in order."""
+        """The runs of the job, in order."""
         return [self.run_dir(run) for run in self.runs]
 
     @functools.cached_property
@@ -121,21 +121,21 @@ class Job:
         return {run: task for task, run in enumerate(self.runs)}
 
     def handle(self, run: RunDir) -> str:
-        """The scheduler's name for what makes a run: ``12``; for a task of an array ``12_3`` (Slurm), ``12[3].server``
-        (PBS)."""
+        """Return the scheduler's name for what makes a run: ``12``; for a task of an array ``12_3`` (Slurm),
+        ``12[3].server`` (PBS)."""
         if self.shape != "array":
             return str(self.id)
         task = self._tasks[run.path.name]
         if self.backend == "slurm":
             return f"{self.id}_{task}"
-        return str(self.id).replace("[]", f"[{task}]")  # elsewhere an array of one task is no array
+        return str(self.id).replace("[]", f"[{task}]")  # elsewhere an array of one task is not an array
 
     def id_of(self, handle: str) -> str:
-        """Its id, from the name of one of its tasks."""
+        """Return the job's id, from the name of one of its tasks."""
         return re.sub(r"\[\d+\]", "[]", handle) if self.backend != "slurm" else handle.partition("_")[0]
 
     def note_in(self, run: RunDir) -> Event | None:
-        """The event in a run's records that refers to the job."""
+        """Return the event in a run's records that refers to the job."""
         return next((event for event in run.events("submitted") if event.get("submission") == self.number), None)
 
     def ask(self) -> "Job":
@@ -168,13 +168,13 @@ class Job:
 
 
 def next_folder(holder: Path) -> Path:
-    """The folder for the next job of a run or study; it does not exist yet."""
+    """Return the folder for the next job of a run or study; it does not exist yet."""
     return holder / FOLDER / str(max(map(_number, _folders(holder)), default=0) + 1)
 
 
 def of(holder: Path) -> list[Job]:
-    """The jobs of a run or study, the latest last. A folder without a record is ignored: no scheduler was asked about
-    it.
+    """Return the jobs of a run or study, the latest last. A folder without a record is ignored: no scheduler was asked
+    about it.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def of(holder: Path) -> list[Job]:
 
 
 def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:
-    """The last job of each run that a scheduler got, or may have got; runs without one are left out."""
+    """Return the last job of each run that a scheduler got, or may have got; runs without one are left out."""
     runs = list(runs)
     jobs: dict[Path, Job] = {}
     for holder in dict.fromkeys(map(holder_of, runs)):
@@ -197,7 +197,7 @@ def latest(runs: Iterable[RunDir]) -> dict[Path, Job]:
 
 
 def is_cancelled(run: RunDir, number: int | None) -> bool:
-    """Whether somebody has asked to end a run within the job with this number."""
+    """Return whether somebody has asked to end a run within the job with this number."""
     return any(event.get("submission") == number for event in run.events("cancelled"))
 
 
@@ -217,7 +217,7 @@ def _has_record(folder: Path) -> bool:
 
 
 def read(folder: Path) -> Job:
-    """The job of a folder.
+    """Return the job of a folder.
 
     Raises
     ------

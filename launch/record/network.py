@@ -32,7 +32,7 @@ class Network(NamedTuple):
     name: str  # as NCCL calls it: IB, IBext_v8, AWS Libfabric, gIB, Socket
     provider: str  # libfabric's provider: cxi, efa, verbs, tcp; empty without libfabric
     devices: str  # as NCCL lists them: [0]mlx5_0:1/IB [RO]; OOB ib0:10.0.0.1<0>
-    library: str  # NCCL 2.21.5+cuda12.4
+    library: str  # name and version, such as NCCL 2.21.5+cuda12.4
     line: str  # the line that names the network
 
     @property
@@ -42,8 +42,8 @@ class Network(NamedTuple):
 
 
 def of_log(text: str) -> Network | None:
-    """The network in NCCL's lines, which may be mixed with others: the network of its connections, else the one it has
-    chosen.
+    """Return the network in NCCL's lines, which may be mixed with others: the network of its connections, else the one
+    it has chosen.
 
     If there are several, for several communicators, it is the first that is only sockets, else the last.
     """
@@ -64,7 +64,7 @@ def of_log(text: str) -> Network | None:
 
 
 def why_sockets(text: str) -> str:
-    """One line of NCCL about what it has not found; empty if there is none."""
+    """Return one line of NCCL about what it has not found; empty if there is none."""
     return next(iter(_NO_DEVICES.findall(text)), "")
 
 
@@ -73,12 +73,13 @@ def _line(text: str, place: int) -> str:
 
 
 def is_looked_for(plan: Plan) -> bool:
-    """Whether NCCL is asked which network it uses: only if the site or the user has said which it should be."""
+    """Return whether NCCL is asked which network it uses: only if the site or the user has said which it should be."""
     return plan.is_queued and plan.gpus_per_node > 0 and bool(plan.interconnect or plan.require_network)
 
 
 def why_unseen(environ: Mapping[str, str]) -> str:
-    """Why NCCL's line cannot be seen, if variables of the user's keep it from being printed or found; else empty."""
+    """Return why NCCL's line cannot be seen, if the user's variables keep it from being printed or found; otherwise
+    empty."""
     level, file = environ.get("NCCL_DEBUG", ""), environ.get("NCCL_DEBUG_FILE", "")
     subsystems = environ.get("NCCL_DEBUG_SUBSYS", "")
     if file:
@@ -92,7 +93,7 @@ def why_unseen(environ: Mapping[str, str]) -> str:
 
 
 def problem(plan: Plan, network: Network, why: str = "") -> str:
-    """What is wrong with the network that NCCL uses between nodes; empty if nothing is."""
+    """Return what is wrong with the network that NCCL uses between nodes; empty if nothing is."""
     if plan.nodes < 2 or not network.is_sockets:
         return ""
     over = f"TCP sockets ({', '.join(filter(None, [network.provider, network.devices])) or network.name})"
@@ -104,12 +105,12 @@ _NAMES = {"infiniband": "InfiniBand", "slingshot": "Slingshot"}
 
 
 def said(run: RunDir) -> str:
-    """What the user should know about the network of the last attempt; empty if nothing."""
+    """Return what the user should know about the network of the last attempt; empty if nothing."""
     attempt = len(run.events("started"))
     events = [event for event in run.events("network") if event.get("attempt") == attempt]
     return events[-1].get("reason", "") if events else ""
 
 
 def as_json(network: Network) -> dict[str, Any]:
-    """For env.json."""
+    """Return the network as env.json holds it."""
     return {name: value for name, value in network._asdict().items() if value}

@@ -30,7 +30,7 @@ from launch.record.writing import replacing
 FOLDER = ".environments"
 _ABOUT = "packed.json"
 _SYSTEM = ("/usr", "/")  # prefixes of interpreters that each node has on its own disk
-_ABANDONED_S = 86400.0  # after which the remains of a packing that was killed are removed
+_ABANDONED_S = 86400.0  # age at which the remains of a packing that was killed are removed
 
 
 class _Environment(NamedTuple):
@@ -40,7 +40,7 @@ class _Environment(NamedTuple):
 
 
 def plan(runs: Path) -> Staged:
-    """What would be packed for the interpreter of this process, and where; nothing is written.
+    """Return what would be packed for the interpreter of this process, and where; nothing is written.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def plan(runs: Path) -> Staged:
 
 
 def described(staged: Staged) -> str:
-    """The text for the plan."""
+    """Return the text for the plan."""
     archive = staged["archive"]
     how = "as packed in" if os.path.exists(archive) else "to be packed as"
     text = f"{sys.prefix}, {staged['files']} files, {staged['kib'] / 1024:.3g} MiB, {how} {archive}"
@@ -179,7 +179,7 @@ def _add(tar: tarfile.TarFile, path: str, roots: tuple[str, ...]) -> None:
 
 
 def _inside(path: str, roots: tuple[str, ...]) -> str:
-    """The name of a path in the archive; empty if it is outside."""
+    """Return the name of a path in the archive; empty if it is outside."""
     folder, name = os.path.split(path)
     path = os.path.join(os.path.realpath(folder), name)
     place = next((place for place, root in enumerate(roots) if within(path, root)), None)
@@ -187,7 +187,8 @@ def _inside(path: str, roots: tuple[str, ...]) -> str:
 
 
 def _outside(roots: tuple[str, ...]) -> list[str]:
-    """Where the interpreter finds modules outside its environment: by lines of .pth files, and editable installs."""
+    """Return where the interpreter finds modules outside its environment: by lines of .pth files, and editable
+    installs."""
     from launch import USERS_PATH
 
     folders = [folder for folder in sys.path if os.path.isdir(folder) and folder not in USERS_PATH]

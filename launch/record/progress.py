@@ -24,7 +24,7 @@ from launch.record.table import aligned
 from launch.screen import bar, is_live
 
 _LIVE_S = 0.25  # seconds between two states of the live line
-_FIRST_S, _EVERY_S = 10.0, 60.0  # until the first line where it cannot stay in its place, and between further ones
+_FIRST_S, _EVERY_S = 10.0, 60.0  # time to the first line if it cannot stay in its place, and between further ones
 _LOOK_S = 1.0  # seconds between two looks at the signs of life of a program
 
 _LABEL = re.compile(r"\s*(\d+): ?(.*)", re.DOTALL)
@@ -48,7 +48,8 @@ class Tail:
         self._place = size_of(path) if from_end else 0
 
     def lines(self) -> list[str]:
-        """The complete lines since the last call; none if the file cannot be read, which must not end the launcher."""
+        """Return the complete lines since the last call; none if the file cannot be read, which must not end the
+        launcher."""
         try:
             with open_file(self._path) as file:
                 file.seek(self._place)
@@ -87,7 +88,7 @@ class Progress:
         # In a workload the chief prints for all. In any other program this is not known, so all ranks are shown.
         nodes = [0] if plan.kind == "workload" else range(min(plan.nodes, 64))
         self._logs = [Tail(run.node_log(node), from_end=True) for node in nodes]
-        self._before = [size_of(path) for path in of_rank0(run)]  # of earlier attempts
+        self._before = [size_of(path) for path in of_rank0(run)]  # bytes of earlier attempts
 
     def __call__(self, waiting_for: str = "", more: str = "") -> None:
         """Show what is new. ``waiting_for`` says what keeps the run from starting; ``more`` is appended to how far it
@@ -115,7 +116,7 @@ class Progress:
         self._draw("")
 
     def line(self, with_bar: bool = False) -> str:
-        """What is known of epoch, step, loss and throughput over all ranks; empty before the first step."""
+        """Return what is known about epoch, step, loss and throughput over all ranks; empty before the first step."""
         now = pace(self._run, self._before)
         if now.step is None or self._plan.kind == "workload" and now.epoch is None:
             return ""
@@ -130,7 +131,7 @@ class Progress:
         return "  ".join(part for part in shown if part)
 
     def _activity(self, now: float) -> str:
-        """Signs of life of a program that has recorded no step, updated once in a while."""
+        """Return signs of life of a program that has recorded no step, updated once in a while."""
         if self._plan.kind == "workload":
             return ""
         if now - self._looked >= _LOOK_S:
@@ -171,7 +172,7 @@ class Progress:
 
 
 def closing(run: RunDir, plan: Plan, outcome: str) -> str:
-    """The closing lines about an attempt."""
+    """Return the closing lines about an attempt."""
     if outcome == "done":
         ranks = cooperation.seen(run, plan)
         over = network.said(run)
@@ -189,7 +190,7 @@ def closing(run: RunDir, plan: Plan, outcome: str) -> str:
 
 
 def summary(run: RunDir, plan: Plan) -> str:
-    """The results of a finished run."""
+    """Return the results of a finished run."""
     result = run.result() or {}
     rows = []
     units, made = result.get("units", {}), figures.of_result(result)

@@ -86,7 +86,7 @@ _KNOWN = r"(?<![A-Za-z0-9])(?:[0-9a-f-]{16,}|[0-9A-F-]{16,})(?![A-Za-z0-9])|(?<=
 
 
 def without_secrets(value: Any) -> Any:
-    """A value without the parts that look like secrets.
+    """Return a value without the parts that look like secrets.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def without_secrets(value: Any) -> Any:
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Whether a variable, option or field of this name holds a secret in this value."""
+    """Return whether a variable, option or field of this name holds a secret in this value."""
     parts = [part.lower() for part in re.findall(_PART, name)]
     while len(parts) > 1 and (parts[-1].isdigit() or parts[-1] in _MEANT_FOR):
         parts.pop()
@@ -127,7 +127,7 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def is_random(word: str) -> bool:
-    """Whether a word is random rather than written.
+    """Return whether a word is random rather than written.
 
     Two properties show it: its Shannon entropy is near the maximum for its length, and its characters change between
     digits, small and capital letters far more often than in names, paths and versions. Entropy alone is not enough: it
@@ -165,7 +165,7 @@ def _class(character: str) -> int:
 
 
 def _word(word: Any, before: Any) -> Any:
-    """A word of a command line, or another item of a list."""
+    """Return a word of a command line, or another item of a list, without secrets."""
     if not isinstance(word, str):
         return without_secrets(word)
     name, equals, value = word.partition("=")
@@ -199,6 +199,6 @@ def _text(text: str) -> str:
 
 
 def _sets(function: str) -> bool:
-    """Whether a function of this name takes a secret, rather than the name of one."""
+    """Return whether a function of this name takes a secret, rather than the name of one."""
     first, *_ = re.findall(_PART, function.rpartition(".")[2]) or [""]
     return first.lower() not in _READERS

@@ -45,7 +45,7 @@ class RunDir:
     figures = _in_it("figures")
     tensorboard = _in_it("tensorboard")
     report = _in_it("report")
-    stacks = _in_it("stacks")  # of attempts that hung
+    stacks = _in_it("stacks")  # stacks of attempts that hung
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).absolute()
@@ -56,43 +56,44 @@ class RunDir:
         return self.logs / "job.log"
 
     def node_log(self, node: int) -> Path:
-        """Output of the ranks of a node, each line labelled ``rank: ``."""
+        """Return the file with the output of a node's ranks, each line labelled ``rank: ``."""
         return self.logs / f"node{node}.log"
 
     def node_steps(self, node: int) -> Path:
-        """Steps of the ranks of a node."""
+        """Return the file with the steps of a node's ranks."""
         return self.steps / f"node{node}.jsonl"
 
     def rank_steps(self, rank: int) -> Path:
-        """Steps of one rank, for a program that does not write to the file of its node."""
+        """Return the file with the steps of one rank, for a program that does not write to the file of its node."""
         return self.steps / f"rank{rank}.jsonl"
 
     def node_readings(self, node: int, attempt: int) -> Path:
-        """Readings of a node in an attempt: lines of JSON while it is sampled, then Parquet under the same name."""
+        """Return the file with the readings of a node in an attempt: lines of JSON while it is sampled, then Parquet
+        under the same name."""
         return self.readings / f"node{node}-attempt{attempt}.jsonl"
 
     def reading_notes(self, node: int) -> Path:
-        """What was read on a node and what could not be, in lines of JSON."""
+        """Return the file that says what was read on a node and what could not be read, in lines of JSON."""
         return self.readings / f"node{node}.notes"
 
     def watched(self, attempt: int, node: int) -> Path:
-        """The last report of a node's watcher in an attempt."""
+        """Return the file with the last report of a node's watcher in an attempt."""
         return self.meeting / f"attempt{attempt}-watch{node}.json"
 
     def hang_json(self, attempt: int) -> Path:
-        """Why an attempt counted as hung, and which rank is behind; exists only then."""
+        """Return the file that says why an attempt counted as hung, and which rank is behind; it exists only then."""
         return self.stacks / f"attempt{attempt}" / "hang.json"
 
     def node_stacks(self, attempt: int, node: int) -> Path:
-        """The stacks of the ranks of a node when an attempt hung."""
+        """Return the file with the stacks of a node's ranks when an attempt hung."""
         return self.stacks / f"attempt{attempt}" / f"node{node}.txt"
 
     def raw_trace(self, attempt: int, rank: int) -> Path:
-        """What TensorFlow's profiler saw on a rank, where TensorBoard looks for it."""
+        """Return the file with what TensorFlow's profiler saw on a rank, where TensorBoard looks for it."""
         return self.traces / "plugins" / "profile" / f"attempt{attempt}" / f"rank{rank}.xplane.pb"
 
     def timeline(self, attempt: int) -> Path:
-        """What Horovod noted of its collectives."""
+        """Return the file with what Horovod recorded about its collectives."""
         return self.traces / f"horovod{attempt}.json"
 
     def create(self) -> None:
@@ -132,7 +133,7 @@ class RunDir:
 
     @classmethod
     def open(cls, path: Path | str) -> "RunDir":
-        """An existing run.
+        """Open an existing run.
 
         Raises
         ------
@@ -183,7 +184,7 @@ class RunDir:
         append_line(self.events_jsonl, {"event": event, "time": round(time.time(), 3), **values})
 
     def events(self, kind: str | None = None) -> list[Event]:
-        """The events so far, of one kind or all; damaged lines are skipped.
+        """Return the events so far, of one kind or all; damaged lines are skipped.
 
         Raises
         ------
@@ -199,19 +200,19 @@ class RunDir:
         return [event for event in whole if kind in (None, event["event"])]
 
     def plan(self) -> Plan:
-        """The plan, to start the run.
+        """Return the plan, with which to start the run.
 
         Raises
         ------
         Unreadable
             If it cannot be read.
         Refusal
-            If it is of a version that does not fit.
+            If it is from a version of the toolkit that does not fit.
         """
         return Plan.from_json(read_json(self.run_json))
 
     def record(self) -> PlanRecord:
-        """The content of run.json, for display; also of a run of another version of the toolkit.
+        """Return the content of run.json, for display; also of a run of another version of the toolkit.
 
         Raises
         ------
@@ -223,17 +224,17 @@ class RunDir:
         return record
 
     def surroundings(self) -> Surroundings:
-        """The content of env.json; empty before the first attempt."""
+        """Return the content of env.json; empty before the first attempt."""
         return read_object(self.env_json, Surroundings) or {}
 
     def training(self) -> TrainingRecord | None:
-        """The content of training.json, or None before a training has begun."""
+        """Return the content of training.json, or None before a training has begun."""
         return read_object(self.training_json, TrainingRecord)
 
     def result(self) -> Result | None:
-        """The content of result.json, or None while the run has not finished."""
+        """Return the content of result.json, or None while the run has not finished."""
         return read_object(self.result_json, Result)
 
     def world(self) -> World | None:
-        """How many ranks the program's own library knew of, or None if that is unknown."""
+        """Return how many ranks the program's own library knew of, or None if that is unknown."""
         return read_object(self.world_json, World)

@@ -9,8 +9,8 @@ _PART_OF = {name: name for name in PARTS[:-1]} | {"failures": "logs", "tensorboa
 
 
 def of_run(folder: Path, unread: list[Path]) -> Counter[str]:
-    """Bytes of each part of a run. Links are not followed, a file with several names counts once, and folders do not
-    count.
+    """Return the bytes of each part of a run. Links are not followed, a file with several names counts once, and
+    folders do not count.
 
     Folders that cannot be read, such as another user's, are added to ``unread``.
     """
@@ -18,8 +18,8 @@ def of_run(folder: Path, unread: list[Path]) -> Counter[str]:
 
 
 def of_study(folder: Path, runs: list[Path], unread: list[Path]) -> Counter[str]:
-    """Bytes of what a study has besides its runs: the copy of its code, and "other" (its index, jobs and reports).
-    ``unread`` is as in `of_run`."""
+    """Return the bytes of what a study has besides its runs: the copy of its code, and "other" (its index, jobs and
+    reports). ``unread`` is as in `of_run`."""
     own = set(runs)
     seen: set[tuple[int, int]] = set()
     total: Counter[str] = Counter()
@@ -35,7 +35,7 @@ def of_study(folder: Path, runs: list[Path], unread: list[Path]) -> Counter[str]
 
 
 def text(size: int) -> str:
-    """A size for people: 0, 812 B, 3.4 MiB."""
+    """Return a size for people: 0, 812 B, 3.4 MiB."""
     value, unit = float(size), "B"
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if value < 1024 or unit == "TiB":

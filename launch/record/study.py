@@ -22,7 +22,7 @@ class Entry(TypedDict):
 class Asked(TypedDict):
     """The request for a study, from which missing and further runs are planned like the others."""
 
-    options: list[str]  # of the job, as words of a command line
+    options: list[str]  # options of the job, as words of a command line
     kind: str
     workload: str
     arguments: list[str]
@@ -34,7 +34,7 @@ class Asked(TypedDict):
 
 
 class StudyIndex(TypedDict, total=False):
-    """study.json."""
+    """The content of study.json."""
 
     workload: str
     scaling: Scaling
@@ -52,17 +52,17 @@ to."""
 
 
 def is_study(folder: Path) -> bool:
-    """Whether a folder is that of a study."""
+    """Return whether a folder is that of a study."""
     return os.path.isfile(folder / INDEX)
 
 
 def holder_of(run: RunDir) -> Path:
-    """The folder that holds the jobs and the code of a run: its study's, or its own."""
+    """Return the folder that holds the jobs and the code of a run: its study's, or its own."""
     return run.path.parent if is_study(run.path.parent) else run.path
 
 
 def read_index(folder: Path) -> StudyIndex | None:
-    """The index of a study, which says which run is which point; None if the folder is not a study."""
+    """Return the index of a study, which says which run is which point; None if the folder is not a study."""
     index = read_object(folder / INDEX, StudyIndex)
     for name in (entry["run"] for entry in (index["runs"] if index else ())):
         if name in ("", ".", "..") or set(name) & {"/", "\0"}:
@@ -71,7 +71,7 @@ def read_index(folder: Path) -> StudyIndex | None:
 
 
 def names_in(folder: Path) -> set[str]:
-    """The runs in the index of a study; empty if the folder is not a study, or the index cannot be read."""
+    """Return the runs in the index of a study; empty if the folder is not a study, or the index cannot be read."""
     try:
         return {entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]}
     except Unreadable:
@@ -79,7 +79,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 def strangers(folder: Path) -> list[str]:
-    """The runs in the folder of a study that are not part of it."""
+    """Return the runs in the folder of a study that are not part of it."""
     with os.scandir(folder) as entries:
         inner = [each.name for each in entries if each.is_dir(follow_symlinks=False) and each.name[0] != "."]
     known = names_in(folder)

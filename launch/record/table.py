@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:
-    """The lines of a table, its columns two blanks apart.
+    """Return the lines of a table, its columns two blanks apart.
 
     Parameters
     ----------
@@ -22,5 +22,5 @@ def aligned(rows: Sequence[Sequence[str]], sides: str = "<") -> str:
 
 
 def on_a_line(text: str) -> str:
-    """A text with line breaks and other control characters escaped."""
+    """Return a text with line breaks and other control characters escaped."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -63,7 +63,7 @@ def publish_json(path: Path, value: Any) -> None:
 
 
 def as_text(value: Any) -> str:
-    """A value as JSON, with one line for each key, and for each table in a list."""
+    """Return a value as JSON, with one line for each key, and for each table in a list."""
     if not isinstance(value, dict):
         return _encode(value) + "\n"
     lines = ",\n".join(f" {_encode(str(name))}: {_a_line_each(inner)}" for name, inner in value.items())

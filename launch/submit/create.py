@@ -37,7 +37,7 @@ def whole(folder: Path, what: str) -> Iterator[Path]:
     folder : Path
         The final place.
     what : str
-        For the refusal: "run", "study" or "workflow".
+        Word for the refusal: "run", "study" or "workflow".
 
     Raises
     ------

@@ -45,8 +45,8 @@ def take(runs: Sequence[RunDir]) -> None:
 
 
 def lines(runs: Sequence[RunDir]) -> list[str]:
-    """Which code the next attempts of runs use, and how it differs from the original as it is now; one line for each
-    code.
+    """Return which code the next attempts of runs use, and how it differs from the original as it is now; one line for
+    each code.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def _line(run: RunDir) -> str:
 
 
 def _groups(runs: Sequence[RunDir]) -> dict[tuple[Path, str], list[RunDir]]:
-    """Groups of runs that share a code, by its folder and name."""
+    """Group runs that share a code, by its folder and name."""
     groups: dict[tuple[Path, str], list[RunDir]] = {}
     for run in runs:
         groups.setdefault((holder_of(run), snapshot.name_of(run)), []).append(run)

@@ -31,11 +31,11 @@ class Measured(NamedTuple):
     nodes: int
     ranks: int
     rate: float  # throughput over all ranks: harmonic mean over the runs, as each did the same work
-    unit: str = UNIT  # of that
+    unit: str = UNIT  # unit of the rate
 
 
 def why(points: Sequence[Measured], nodes: int, least: float) -> str:
-    """Why a point on so many nodes is not worth its node-hours; empty if it may be.
+    """Return why a point on ``nodes`` nodes is not worth its node-hours; empty if it may be.
 
     The efficiency is (X / p) / (X0 / p0), with X the throughput of p ranks together and X0 that of the fewest. This
     holds for weak scaling, where it is a ratio of times for the same work per rank, and for strong scaling, where it is
@@ -46,7 +46,7 @@ def why(points: Sequence[Measured], nodes: int, least: float) -> str:
     points : sequence of Measured
         The points that differ from it in their nodes only.
     nodes : int
-        Of the point.
+        Number of nodes of the point.
     least : float
         The efficiency that a smaller point must have reached.
     """
@@ -61,7 +61,7 @@ def why(points: Sequence[Measured], nodes: int, least: float) -> str:
 
 
 def why_predicted(points: Sequence[Measured], nodes: int, ranks: int, kind: str, least: float) -> str:
-    """Why a point is not worth its node-hours, as predicted from the smaller points; empty if it may be.
+    """Return why a point is not worth its node-hours, as predicted from the smaller points; empty if it may be.
 
     It is not if even the upper end of the interval of its predicted efficiency is below ``least``.
 
@@ -70,7 +70,7 @@ def why_predicted(points: Sequence[Measured], nodes: int, ranks: int, kind: str,
     points : sequence of Measured
         The smaller points that differ from it in their nodes only.
     nodes, ranks : int
-        Of the point.
+        Number of nodes and ranks of the point.
     kind : str
         "weak" or "strong".
     least : float
@@ -90,8 +90,8 @@ def why_predicted(points: Sequence[Measured], nodes: int, ranks: int, kind: str,
 
 @functools.cache  # the launcher that watches a study asks again and again
 def _predicted(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str, float] | None:
-    """The prediction by python -m profiling predict, which the launcher only runs as a command. If it fails, print why
-    and return None."""
+    """Return the prediction by python -m profiling predict, which the launcher only runs as a command. If it fails,
+    print why and return None."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "measured.json"
         table.write_text(json.dumps([{"workers": one.ranks, "throughput": one.rate, "kind": kind} for one in points]))
@@ -108,7 +108,7 @@ def _predicted(points: tuple[Measured, ...], ranks: int, kind: str) -> dict[str,
 
 
 def cut(run: RunDir, plan: Plan) -> bool:
-    """Whether a run must be skipped; if so, print why and record that as the run's end.
+    """Return whether a run must be skipped; if so, print why and record that as the run's end.
 
     A point counts as measured once none of its runs is still to come; its runs that have a result give its value.
     """
@@ -140,8 +140,8 @@ def cut(run: RunDir, plan: Plan) -> bool:
 
 
 def measured(nodes: int, runs: Sequence[RunDir]) -> Measured | None:
-    """The measured point of some runs, from those that have a result; None while a run is still to come, or if they
-    have no speed."""
+    """Return the measured point of some runs, from those that have a result; None while a run is still to come, or if
+    they have no speed."""
     results = [run.result() for run in runs]
     if any(result is None and _to_come(run) for run, result in zip(runs, results)):
         return None
@@ -161,7 +161,8 @@ def _to_come(run: RunDir) -> bool:
 
 
 def point_of(entry: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What runs have in common that differ only in their number of nodes; another seed counts as another repeat."""
+    """Return what runs have in common that differ only in their number of nodes; another seed counts as another
+    repeat."""
     return tuple(item for item in entry["values"].items() if item[0] != "seed")
 
 

@@ -31,7 +31,7 @@ from launch.submit.study.naming import shown
 
 
 def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
-    """One line for each fact, and the table below them."""
+    """Return one line for each fact, and the table below them."""
     return "\n".join(
         [*(f"{name:<14} {on_a_line(value)}" for name, value in facts.items()), *(["", aligned(table)] if table else [])]
     )
@@ -40,7 +40,7 @@ def text(facts: Mapping[str, str], table: Sequence[Sequence[str]] = ()) -> str:
 def run_facts(
     planned: Plan, asked: Request, code: Sources, here: Site, why: str, run: RunDir, within: Allocation | None
 ) -> dict[str, str]:
-    """The plan, fact by fact."""
+    """Return the plan, fact by fact."""
     hours, unit = planning.cost([planned])
     if planned.backend == "local":
         nodes = f"{planned.nodes} node{'s' * (planned.nodes > 1)} (groups of processes on this machine)"
@@ -78,8 +78,8 @@ def study_facts(
     folder: Path,
     within: Allocation | None,
 ) -> tuple[dict[str, str], list[list[str]]]:
-    """The plan of a study: what its runs share and what it costs at most, fact by fact, and a table with a row for each
-    point."""
+    """Return the plan of a study: what its runs share and what it costs at most, fact by fact, and a table with a row
+    for each point."""
     first = plans[0]
     repeats = max(point.repeat for point in found)
     points = len(found) // repeats
@@ -136,7 +136,7 @@ def study_facts(
 
 
 def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -> str:
-    """What runs them and, unless Slurm decides that, how many at a time."""
+    """Return what runs the plans and, unless Slurm decides that, how many of them at a time."""
     backend, most = plans[0].backend, asked.throttle or len(plans)
     if plans[0].is_queued:
         return backend + (f", ranks start by {plans[0].launcher}" if plans[0].launcher else "")
@@ -161,7 +161,7 @@ def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -
 
 
 def _command(point: planning.Point, plans: Sequence[Plan]) -> dict[str, str]:
-    """Where the values of a point appear among the words of a program."""
+    """Return where the values of a point appear among the words of a program."""
     first = plans[0]
     if first.kind == "workload" or not point.values and all(plan.arguments == first.arguments for plan in plans):
         return {}

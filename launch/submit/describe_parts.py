@@ -16,8 +16,7 @@ from launch.submit.study import planning
 
 
 def program(planned: Plan) -> dict[str, str]:
-    """For a program that is not a workload: what runs it, unless it decides that itself, and how its ranks
-    cooperate."""
+    """Return what runs a program that is not a workload, unless it decides that itself, and how its ranks cooperate."""
     if planned.kind == "workload":
         return {}
     from launch.plan.target import executable, imports  # imported late, as a workload needs neither
@@ -48,7 +47,7 @@ def program(planned: Plan) -> dict[str, str]:
 
 
 def _input_waits() -> bool:
-    """Whether there is something to read in standard input, which is a file or a pipe."""
+    """Return whether there is something to read in standard input, which is a file or a pipe."""
     try:
         status = os.fstat(0)
         if stat.S_ISREG(status.st_mode):
@@ -64,7 +63,7 @@ def _input_waits() -> bool:
 
 
 def figures_of(planned: Plan) -> dict[str, str]:
-    """The figures that are read from the program's output."""
+    """Return the figures that are read from the program's output."""
     words = []
     for name, figure in planned.fom.items():
         how = [figure["kind"], figure.get("unit", ""), take if (take := figures.take(figure)) != "last" else ""]
@@ -80,7 +79,7 @@ def figures_of(planned: Plan) -> dict[str, str]:
 
 
 def environment(planned: Plan) -> dict[str, str]:
-    """The part of Python's environment that is staged."""
+    """Return the part of Python's environment that is staged."""
     if planned.staged is None:
         return {}
     from launch.record import packed
@@ -89,7 +88,7 @@ def environment(planned: Plan) -> dict[str, str]:
 
 
 def code_of(code: Sources, asked: Request) -> str:
-    """Which code the ranks run."""
+    """Return which code the ranks run."""
     parts = []
     copied = asked.snapshot and code.copied
     for tree in code.trees:
@@ -102,7 +101,8 @@ def code_of(code: Sources, asked: Request) -> str:
 
 
 def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
-    """How long a run may take, and how the ranks learn that the time is over. ``whole`` says what the time covers."""
+    """Return how long a run may take, and how the ranks learn that the time is over. ``whole`` says what the time
+    covers."""
     if planned.time_s == UNLIMITED:
         return {"walltime": "unlimited"}
     time = f"{clock(planned.time_s)}{whole}" if planned.time_s else "none given"
@@ -119,7 +119,7 @@ def walltime_rows(planned: Plan, whole: str) -> dict[str, str]:
 
 
 def spare(plans: Sequence[Plan]) -> dict[str, str]:
-    """The nodes of a job in addition to those of its ranks, and what they cost."""
+    """Return the nodes of a job in addition to those of its ranks, and what they cost."""
     spare = plans[0].spare_nodes
     if not spare:
         return {}
@@ -130,7 +130,7 @@ def spare(plans: Sequence[Plan]) -> dict[str, str]:
 
 
 def hang(planned: Plan) -> dict[str, str]:
-    """After which time a run counts as hung, and what then happens to it."""
+    """Return the time after which a run counts as hung, and what then happens to it."""
     if not planned.hang_s:
         return {}
     more = planned.max_attempts > 1
@@ -139,7 +139,7 @@ def hang(planned: Plan) -> dict[str, str]:
 
 
 def gpus(planned: Plan) -> str:
-    """The GPUs of a node, and how they are divided if not one per rank."""
+    """Return the GPUs of a node, and how they are divided if not one per rank."""
     gpus, each = planned.gpus_per_node, planned.gpus_per_rank
     if not gpus:
         return "GPUs by the options for sbatch" if _by_sbatch(planned) else "no GPUs"
@@ -158,7 +158,7 @@ def _by_sbatch(planned: Plan) -> bool:
 
 
 def not_known(planned: Plan, here: Site) -> dict[str, str]:
-    """What neither the site file nor the request says."""
+    """Return what neither the site file nor the request says."""
     filled = dataclasses.replace(
         here,
         backend=planned.backend,

@@ -5,12 +5,12 @@ import signal
 import threading
 from collections.abc import Iterator
 
-_PATIENCE_S = 2.0  # before a user who has pressed Ctrl-C gets an explanation
+_PATIENCE_S = 2.0  # time until a user who has pressed Ctrl-C gets an explanation
 
 
 @contextlib.contextmanager
 def told_how_to_end_at_once() -> Iterator[None]:
-    """If the end takes long, say what it waits for: ranks may be saving, or ignore the request to end."""
+    """Say what the end waits for, if it takes long: ranks may be saving, or ignore the request to end."""
     words = "asked the ranks to end: they are given up to a minute to save; Ctrl-C ends them at once"
     timer = threading.Timer(_PATIENCE_S, print, [words], {"flush": True})
     timer.daemon = True

@@ -29,7 +29,8 @@ _SHAPE = [field.name for field in dataclasses.fields(Plan) if field.name not in 
 
 
 def make(holder: Path, runs: Runs, throttle: int | None = None, detached: bool = False) -> list[Job]:
-    """The jobs for some runs of a study, or for the holder itself if it is a run. Nothing is written or asked yet.
+    """Return the jobs for some runs of a study, or for the holder itself if it is a run. Nothing is written or asked
+    yet.
 
     Runs of one shape share an array if the scheduler has arrays; else all runs share one job.
     """
@@ -67,7 +68,7 @@ def submit(jobs: Sequence[Job], hold: Hold) -> list[Job]:
     Parameters
     ----------
     jobs : sequence of Job
-        From `make`.
+        Jobs as `make` returns them.
     hold : Hold
         The lock of the run, study or workflow.
 
@@ -127,7 +128,7 @@ def find_lost(runs: Iterable[RunDir]) -> None:
 
 
 def attached(job: Job) -> Job:
-    """Complete the record of a job whose answer was lost."""
+    """Complete the record of a job whose answer was lost; return the job."""
     # Its launcher may have been killed after it wrote to the runs and before it wrote the record.
     number = next((note.get("job") for run in job.run_dirs if (note := job.note_in(run))), None)
     return job.answered(job.id_of(number) if number else scheduler(job.backend).attach(job))
@@ -167,7 +168,7 @@ def end(parts: Sequence[Part], save_first: bool = True, reason: str = "") -> Non
 
 
 def last_event(run: RunDir, job: Job) -> Mapping[str, Any]:
-    """The last event of a run within a job, found by the job's number, not by time; empty if there is none."""
+    """Return the last event of a run within a job, found by the job's number, not by time; empty if there is none."""
     kinds = ("submitted", "started", "ended", "cancelled")
     own = [event for event in run.events() if event["event"] in kinds and event.get("submission") == job.number]
     return own[-1] if own else {}
@@ -202,14 +203,14 @@ def _note_cancelled(job: Job, run: RunDir, reason: str) -> None:
 
 
 def _at_once(plan: Plan, throttle: int | None) -> int | None:
-    """How many runs of a study may run at a time; None if there is no limit."""
+    """Return how many runs of a study may run at a time; None if there is no limit."""
     if plan.backend == "allocation" and (plan.pack or plan.stop_below is not None):
         return throttle or 1  # else larger runs would begin before the smaller ones are measured
     return None if plan.pack else throttle or 1 if plan.backend == "local" else throttle
 
 
 def _by_shape(runs: Runs) -> list[list[tuple[RunDir, Plan]]]:
-    """Groups of runs that can be tasks of one array: they differ only in their names and words."""
+    """Return groups of runs that can be tasks of one array: they differ only in their names and words."""
     shapes: dict[str, list[tuple[RunDir, Plan]]] = {}
     for run, plan in runs:
         shapes.setdefault(repr([getattr(plan, field) for field in _SHAPE]), []).append((run, plan))
@@ -217,7 +218,7 @@ def _by_shape(runs: Runs) -> list[list[tuple[RunDir, Plan]]]:
 
 
 def _name(holder: Path, shape: str, plan: Plan) -> str:
-    """The name of a job, as the scheduler shows it: the one asked for, else that of the run or study."""
+    """Return the name of a job, as the scheduler shows it: the one asked for, else that of the run or study."""
     if shape == "run" or plan.job_name != plan.name:
         return plan.job_name
     return holder.name if shape == "pack" else f"{holder.name}-n{plan.nodes}"

@@ -15,7 +15,7 @@ LIFE = {"submitted": "queued", "started": "running", "ended": "", "cancelled": "
 
 
 def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
-    """State and reason, as far as the run has recorded them itself.
+    """Return the state and the reason, as far as the run has recorded them itself.
 
     Parameters
     ----------
@@ -40,16 +40,16 @@ def recorded(events: Sequence[Event], done: bool) -> tuple[str, str]:
 
 
 def judge(noted: str, job: Job, status: Status | None) -> tuple[str, str]:
-    """State and reason of a run that has not recorded a final end.
+    """Return the state and the reason of a run that has not recorded a final end.
 
     Parameters
     ----------
     noted : str
         "queued", "running" or "stopped", from the events that belong to the job.
     job : Job
-        Its latest.
+        The latest job of the run.
     status : Status or None
-        What the scheduler reports of it; None if it has forgotten the job.
+        What the scheduler reports about the job; None if it has forgotten the job.
     """
     if status is None or status.phase == ENDED:
         if noted == "stopped":
@@ -81,11 +81,11 @@ class Record:
 
     run: RunDir
     plan: PlanRecord
-    events: list[Event]  # of its life
+    events: list[Event]  # events of its life
 
     @classmethod
     def read(cls, path: Path) -> "Record":
-        """The records of the run in a folder."""
+        """Return the records of the run in a folder."""
         run = RunDir(path)
         # A workload records its evaluations too.
         return cls(run, run.record(), [event for event in run.events() if event["event"] in LIFE])
@@ -96,13 +96,13 @@ class Record:
         return recorded(self.events, self.run.result_json.exists())
 
     def within(self, job: Job) -> tuple[str, str]:
-        """State and reason, from the events of its latest job; the others belong to earlier jobs."""
+        """Return the state and the reason, from the events of its latest job; the others belong to earlier jobs."""
         own = [event for event in self.events if event.get("submission") == job.number]
         return recorded(own, self.run.result_json.exists()) if own else ("queued", "")
 
 
 def state_of(entry: Record, job: Job | None, answer: Answer) -> tuple[str, str, str]:
-    """State, reason, and where they are from ("records" or "scheduler")."""
+    """Return the state, the reason, and where they are from ("records" or "scheduler")."""
     state, reason = entry.recorded
     if job is None and state in ("queued", "running"):  # from an older version, or submitted by hand
         return "lost", "no job of it is recorded: resume goes on", "records"

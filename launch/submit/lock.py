@@ -22,7 +22,7 @@ FILE = ".launcher"
 ORDERS = ".cancel"
 """Grows by a byte for each order to submit nothing more."""
 
-_HANDED_OVER_S = 1.0  # in which a launcher that continues in the background releases the lock
+_HANDED_OVER_S = 1.0  # time in which a launcher that continues in the background releases the lock
 _WIDTH = 256  # bytes of the file: overwritten in one write, it is never seen half written
 
 
@@ -75,7 +75,7 @@ def alone(folder: Path, take_over: bool = False) -> Iterator[Hold]:
     Parameters
     ----------
     folder : Path
-        Of the run, study or workflow: the outermost of them.
+        Folder of the run, study or workflow: the outermost of them.
     take_over : bool
         Whether to ignore a launcher on another host that has not recorded its end. If it is still at work, it submits
         nothing more (`Hold.check`).
@@ -117,7 +117,7 @@ def order_end(folder: Path) -> None:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a launcher that this host can see is at work on a folder."""
+    """Return whether a launcher that this host can see is at work on a folder."""
     with contextlib.suppress(FileNotFoundError), open(folder / FILE, "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -138,7 +138,7 @@ def _orders(folder: Path) -> int:
 
 
 def _lock(file: BinaryIO) -> bool | None:
-    """Lock a file; False if another process holds the lock, None if this file system has no locks."""
+    """Lock a file; return False if another process holds the lock, None if this file system has no locks."""
     deadline = time.monotonic() + _HANDED_OVER_S
     while True:
         try:
@@ -161,7 +161,7 @@ def _exists(pid: int) -> bool:
 
 
 def _read(file: BinaryIO) -> dict[str, Any] | None:
-    """The owner; None if there is none, or something else is in the file."""
+    """Return the owner; None if there is none, or something else is in the file."""
     with contextlib.suppress(ValueError):  # blank
         owner = json.loads(os.pread(file.fileno(), _WIDTH, 0))
         return None if mismatch(owner, _Owner) else owner

@@ -45,13 +45,13 @@ class Order:
     axes : Axes
         The axes along which the runs differ.
     stage : str
-        Its name in a workflow; empty outside of a workflow.
+        Name of the stage in a workflow; empty outside of a workflow.
     after : tuple of str
         Stages of the workflow that must be done before.
     allocation : Allocation, optional
         The job whose steps its runs become.
     passed_over : tuple of str
-        Options of a definition or of the user's defaults that therefore do not apply.
+        Options of a definition or of the user's defaults that do not apply because of the allocation.
     """
 
     asked: Request
@@ -63,7 +63,7 @@ class Order:
     passed_over: tuple[str, ...] = ()
 
     def within(self, allocation: Allocation, given: Mapping[str, Any]) -> Order:
-        """The order, changed for steps of an allocation.
+        """Return the order, changed for steps of an allocation.
 
         Raises
         ------
@@ -100,11 +100,11 @@ class Planned:
         return sources.of(self.plans[0], self.folder.parent, self.order.asked.snapshot)
 
     def described(self, here: Site, why: str) -> str:
-        """The plan as text."""
+        """Return the plan as text."""
         return describe.text(*self._facts(here, why))
 
     def as_json(self, here: Site, why: str, after: Sequence[str] = ()) -> dict[str, Any]:
-        """The same facts for programs, with the plan of each run and the scripts or commands for it."""
+        """Return the same facts for programs, with the plan of each run and the scripts or commands for it."""
         facts, table = self._facts(here, why)
         head = table[0] if table else []
         return {
@@ -144,7 +144,7 @@ class Planned:
             )
 
     def preview(self, after: Sequence[str] = ()) -> str:
-        """The text of what would be submitted or started, once the jobs of other stages have ended."""
+        """Return the text of what would be submitted or started, once the jobs of other stages have ended."""
         scripts = self._scripts(after)
         return "\n" + "\n\n".join(scripts) if scripts else ""
 

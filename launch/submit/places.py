@@ -13,7 +13,7 @@ from launch.submit.workflow import stages
 
 
 def find(words: Iterable[str | Path]) -> list[Path]:
-    """The named runs, and the runs in the named folders, in natural order of their paths.
+    """Return the named runs, and the runs in the named folders, in natural order of their paths.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def find(words: Iterable[str | Path]) -> list[Path]:
 
 
 def grouped(paths: Iterable[Path]) -> dict[Path, list[Path]]:
-    """Runs, grouped by the study that they belong to; a run without a study is a group of its own."""
+    """Group runs by the study that they belong to; a run without a study is a group of its own."""
     names = functools.cache(names_in)
     groups: dict[Path, list[Path]] = {}
     for path in (path.absolute() for path in paths):
@@ -42,8 +42,8 @@ def grouped(paths: Iterable[Path]) -> dict[Path, list[Path]]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The runs in a folder, itself included, folders that cannot be entered, and workflows with a damaged index. Does
-    not look at the many files of a run."""
+    """Yield the runs in a folder, itself included, folders that cannot be entered, and workflows with a damaged index.
+    The many files of a run are not looked at."""
     folders = [folder]
     while folders:
         folder = folders.pop()

@@ -47,7 +47,7 @@ _FIELDS = ("backend", "time_s", "account", "qos", "partition", "max_jobs", "hang
 
 
 def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
-    """The runs with their new plans; nothing is written. Within a job, runs of its scheduler become steps of it.
+    """Return the runs with their new plans; nothing is written. Within a job, runs of its scheduler become steps of it.
 
     Raises
     ------
@@ -72,8 +72,8 @@ def revised(runs: Runs, anew: Anew) -> list[tuple[RunDir, Plan]]:
 
 
 def _placed(runs: Runs, given: Mapping[str, str], new_job: bool) -> list[tuple[RunDir, Plan]]:
-    """The runs, planned for where their scheduler runs them now: as steps of the allocation in which this process runs,
-    or as new jobs."""
+    """Return the runs, planned for where their scheduler runs them now: as steps of the allocation in which this
+    process runs, or as new jobs."""
     first = runs[0][1]
     if first.backend == "local":  # as is then every run of the study or workflow
         return list(runs)
@@ -140,7 +140,7 @@ def refuse_short_timeout(runs: Runs, others: Sequence[RunDir]) -> None:
 
 
 def _site(plan: Plan) -> Site:
-    """The site of a plan; an empty one if the plan has no site file, as in runs of older versions."""
+    """Return the site of a plan; an empty one if the plan has no site file, as in runs of older versions."""
     try:
         return site.load(plan.site_file or plan.site)
     except Refusal:

@@ -94,7 +94,8 @@ def _say_written(runs: Sequence[RunDir]) -> None:
 
 
 def left_over(runs: Sequence[tuple[RunDir, Plan]]) -> list[tuple[RunDir, Plan]]:
-    """The runs in the order in which it is best to submit them, without those that are not worth their node-hours."""
+    """Return the runs in the order in which it is best to submit them, without those that are not worth their
+    node-hours."""
     runs = in_order(runs)
     if all(plan.stop_below is None for _, plan in runs):
         return runs
@@ -138,10 +139,10 @@ def summary(folder: Path, outcomes: Mapping[str, str]) -> int:
 
 
 def again(folder: Path) -> str:
-    """How to continue with what is not done."""
+    """Return how to continue with what is not done."""
     return f"continue it: {command('resume', folder)}"
 
 
 def worst(statuses: Iterable[int]) -> int:
-    """The exit status of all together: a failure counts before a run that was only ended."""
+    """Return the exit status of all together: a failure counts before a run that was only ended."""
     return max(statuses, key=[0, 4, 2, 1].index, default=0)

@@ -17,7 +17,7 @@ class Startable(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Its future place."""
+        """The folder that it will have."""
         ...
 
     def create(self) -> None:

@@ -1,4 +1,4 @@
-"""What is known of runs: from their files and, for those under way, from their scheduler.
+"""What is known about runs: from their files and, for those under way, from their scheduler.
 
 A state is one of
   planned    made, and never submitted
@@ -42,12 +42,12 @@ BROKEN = ("damaged", "unreadable")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known of a run; None for what is not known."""
+    """What is known about a run; None for what is not known."""
 
     path: Path
     state: str
     reason: str = ""  # why it waits, failed or was lost, in short
-    source: str = "records"  # of the state: "records", or "scheduler" if that was asked
+    source: str = "records"  # origin of the state: "records", or "scheduler" if that was asked
     since: float | None = None  # time of the last event, Unix seconds
     workload: str | None = None
     backend: str | None = None
@@ -63,7 +63,7 @@ class Known:
     epochs: float | None = None
     loss: float | None = None
     throughput: float | None = None  # over all ranks
-    unit: str = UNIT  # of that
+    unit: str = UNIT  # unit of the throughput
     work: float | None = None  # the work whose speed this is, if it is a speed
     left_s: float | None = None  # seconds until the last step, at this speed
     last_line: str = ""  # last output of a running program that records no steps
@@ -82,14 +82,15 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
     paths : sequence of Path
         Run directories.
     fresh : bool
-        Ask the schedulers now. By default an answer that another process got some seconds ago is good enough.
+        Whether to ask the schedulers now. By default, an answer that another process got some seconds ago is good
+        enough.
     poll : function
-        Asks the schedulers about all jobs at once, if there is something to ask.
+        Function that asks the schedulers about all jobs at once, if there is something to ask.
 
     Returns
     -------
     known : list of Known
-        In the same order.
+        What is known about each run, in the same order.
     silence : str
         Why a scheduler did not answer, if there was something to ask; the states are then from the records.
     """
@@ -122,7 +123,7 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
 
 
 def _broken(path: Path, error: Refusal | OSError) -> Known:
-    """A run of which nothing more can be known. It must not hide the others."""
+    """Return the entry of a run about which nothing more can be known. Such a run must not hide the others."""
     if isinstance(error, OSError):
         error = Unreadable(Path(error.filename or path), error.strerror or str(error))
     state, reason = (error.state, error.reason) if isinstance(error, Unreadable) else ("damaged", str(error))
@@ -130,8 +131,8 @@ def _broken(path: Path, error: Refusal | OSError) -> Known:
 
 
 def _missing(path: Path, of_study: Collection[str]) -> Known | None:
-    """What is known of a run of a study that is gone or has lost its run.json, of a stage that is gone, or of a
-    workflow whose index is damaged; None for any other."""
+    """Return what is known about a run of a study that is gone or has lost its run.json, of a stage that is gone, or of
+    a workflow whose index is damaged; None for any other."""
     if not os.path.lexists(path) and stages.is_workflow(path.parent):
         return Known(
             path=path, state="missing", reason="a stage that is gone: start the workflow again under another name"
@@ -149,7 +150,7 @@ def _missing(path: Path, of_study: Collection[str]) -> Known | None:
 
 
 def under_way(runs: Sequence[RunDir]) -> set[Path]:
-    """Those of some runs that are now queued or running, and so must not be submitted again.
+    """Return the runs that are now queued or running, and so must not be submitted again.
 
     Raises
     ------
@@ -165,7 +166,7 @@ def under_way(runs: Sequence[RunDir]) -> set[Path]:
 
 
 def _ask(jobs: dict[Path, Job], entries: Sequence[Record], fresh: bool, poll: Callable[..., Answer]) -> Answer:
-    """What the schedulers report. They are asked again if an older answer lacks a job that should be there."""
+    """Return what the schedulers report. They are asked again if an older answer lacks a job that should be there."""
     submitted = list(dict.fromkeys(job for job in jobs.values() if job.id))
     if not submitted:
         return Answer({})
@@ -178,8 +179,8 @@ def _ask(jobs: dict[Path, Job], entries: Sequence[Record], fresh: bool, poll: Ca
 
 
 def _polled(jobs: Sequence[Job], shared: bool, poll: Callable[..., Answer]) -> Answer:
-    """What the schedulers report of jobs. A job that cannot be asked about, as its file is damaged, is unknown, and
-    hides no other."""
+    """Return what the schedulers report about jobs. A job that cannot be asked about, as its file is damaged, is
+    unknown, and does not hide others."""
     try:
         return poll(jobs, shared)
     except (Refusal, OSError) as error:
@@ -236,13 +237,14 @@ def _last_line(entry: Record, progress: Pace) -> str:
 
 
 def _job(events: Sequence[Event]) -> str | None:
-    """The job as submitted: 12_3 for a task of an array, although Slurm gives the task itself a number of its own."""
+    """Return the job as submitted: 12_3 for a task of an array, although Slurm gives the task itself a number of its
+    own."""
     submitted = [job for event in events if event["event"] == "submitted" and (job := event.get("job"))]
     return submitted[-1] if submitted else None
 
 
 def _pace(entry: Record, result: Result, running: bool) -> Pace:
-    """How far a run is: from its steps and its output until there is a result, then from the result."""
+    """Return how far a run is: from its steps and its output until there is a result, then from the result."""
     now = pace(entry.run)
     if not running:
         now = now._replace(left_s=None)

@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints."""
+    """Return what the verb prints."""
     return _compared(argv)[0]
 
 
@@ -64,7 +64,7 @@ def _compared(argv: Sequence[str]) -> tuple[str, int]:
 
 
 def _studies(paths: Sequence[Path], chosen: Options) -> tuple[str, int]:
-    """The last study against the first; of more than two also their history."""
+    """Compare the last study with the first; with more than two studies, also show their history."""
     from profiling.cli import inputs  # needs NumPy
     from profiling.study import changes
 
@@ -103,7 +103,7 @@ def _runs(paths: Sequence[Path], chosen: Options) -> str:
     return json.dumps(comparison, indent=1) if chosen.json else as_text(comparison)
 
 
-_OF_THE_RUNS = "of the runs"  # a unit
+_OF_THE_RUNS = "of the runs"  # stands for the unit of their throughput
 
 # What is compared: title, keys in the document, unit, factor from the document's unit to this one.
 _COMPARED = (
@@ -126,7 +126,7 @@ _COMPARED = (
 
 
 def document(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """The comparison of two documents of `profiling.cli.overview`; its keys are described in docs/readings.md."""
+    """Compare two documents of `profiling.cli.overview`; docs/readings.md describes the keys."""
     rows = []
     for title, keys, unit, factor in _COMPARED:
         one, other = _at(first, keys), _at(second, keys)
@@ -154,7 +154,7 @@ def document(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
 
 
 def step_ratio(first: dict[str, Any], second: dict[str, Any]) -> Interval | None:
-    """Interval of the ratio of two median steps, from the intervals of both (MOVER: Zou & Donner 2008, on logarithms).
+    """Return the interval of the ratio of two median steps from those of both (MOVER on logs: Zou & Donner 2008).
 
     It says how certain the ratio of these two runs is, not how much runs vary: that takes repeats.
     """
@@ -170,7 +170,7 @@ def step_ratio(first: dict[str, Any], second: dict[str, Any]) -> Interval | None
 
 
 def as_text(comparison: dict[str, Any]) -> str:
-    """The comparison as a table."""
+    """Return the comparison as a table."""
     columns = [
         ("", lambda row: f"{row['what']} [{row['unit']}]" if row["unit"] else row["what"]),
         ("first", text.value("first")),

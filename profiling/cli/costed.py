@@ -19,11 +19,11 @@ class Costed:
 
     @property
     def tariff(self) -> Tariff:
-        """What they say."""
+        """The tariff that these options state."""
         return cost.tariff(self.carbon_intensity, self.price)
 
     def refuse_for_table(self, path: Path) -> None:
-        """Refuse what is said of costs where nothing says what they are of."""
+        """Refuse options of costs for a table, which records neither hours nor energy."""
         for option, given in (("--carbon-intensity", self.carbon_intensity), ("--price", self.price)):
             if given is not None:
                 raise Refusal(f"{option} is for studies, and {path} is a table, of which no hours and energy are known")

@@ -35,7 +35,7 @@ class Options(Named):
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints; runs that are left out are named on standard error."""
+    """Return what the verb prints; name the runs that are left out on standard error."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY"])
     if chosen.to == "parquet" and not chosen.out:
         raise Refusal("--to parquet is not text that can be printed: give a file with --out")
@@ -60,7 +60,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def rows(study: Study, kind: str) -> list[dict[str, Any]]:
-    """A row per run of a series; `tables.read` can read them too."""
+    """Return a row per run of a series, in a form that `tables.read` can read too."""
     return [
         {
             "name": run.series,
@@ -98,7 +98,7 @@ def _steps(run: Run) -> dict[str, Any]:
 
 
 def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as CSV with a header: all keys, in the order in which they first appear."""
+    """Return rows as CSV whose header has all keys, in the order in which they first appear."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
     file = io.StringIO()
     writer = csv.DictWriter(file, keys, restval="", lineterminator="\n")
@@ -108,7 +108,7 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows as Parquet, with the columns and types of their JSON; numbers that are not finite are null."""
+    """Return rows as Parquet with the columns and types of their JSON; numbers that are not finite become null."""
     import duckdb
 
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:

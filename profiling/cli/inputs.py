@@ -19,18 +19,18 @@ from profiling.tables.columns import Asked
 
 
 def study(folder: Path, scaling: Scaling | None = None) -> Study:
-    """The runs of a study that can be compared; those without a result are left out with their states."""
+    """Return the comparable runs of a study; those without a result are left out, with their states."""
     return runs.read(folder, _unfinished, scaling)
 
 
 def sweep(folder: Path) -> Sweep:
-    """The points of a study and the results of their runs; for runs without a result, their states."""
+    """Return the points of a study and the results of their runs; runs without a result have their states instead."""
     return points.read(folder, _unfinished)
 
 
 @dataclass(frozen=True)
 class OfTable(Named):
-    """The options that say of a table what it does not say itself."""
+    """The options that supply what a table does not state itself."""
 
     kind: Literal["weak", "strong"] | None = None  # of a table: what is held, the work of a worker (weak) or of all
     # (strong); by default as the table says it or as follows from it
@@ -44,14 +44,14 @@ class OfTable(Named):
 
     @property
     def asked(self) -> Asked:
-        """What they say."""
+        """What these options state about the table."""
         return Asked(**{field.name: getattr(self, field.name) for field in fields(Asked)})
 
 
 def series(
     path: Path, name: str | None, scaling: Scaling | None = None, asked: Asked = NOTHING
 ) -> tuple[Series, Study | None]:
-    """One series of a table or of a study, and of the latter the runs behind it."""
+    """Return one series of a table or a study and, for a study, the runs behind it."""
     if not is_study(path):
         if scaling:
             raise Refusal(f"--scaling is for studies, and {path} is a table: say --kind")
@@ -62,7 +62,7 @@ def series(
 
 
 def refuse_for_study(path: Path, asked: Asked) -> None:
-    """Refuse what is said of a table where there is none."""
+    """Refuse options that describe a table if the input is a study."""
     if asked:
         given = next(field.name for field in fields(Asked) if getattr(asked, field.name) != field.default)
         advice = "say --scaling" if given == "kind" else "leave it out"
@@ -70,7 +70,7 @@ def refuse_for_study(path: Path, asked: Asked) -> None:
 
 
 def names(path: Path) -> list[str]:
-    """The names of the series in a table or a study."""
+    """Return the names of the series in a table or a study."""
     return study(path).series if is_study(path) else tables.names(path)
 
 

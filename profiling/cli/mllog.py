@@ -18,7 +18,7 @@ POINT, START, END = "POINT_IN_TIME", "INTERVAL_START", "INTERVAL_END"
 
 @dataclass(frozen=True)
 class Options(Named):
-    """The options of the verb: what no record contains. What is not given is left out of the log."""
+    """The options of the verb: facts that no record contains. Those not given are left out of the log."""
 
     benchmark: str | None = None  # submission_benchmark, as in deepcam; the workload's name by default
     org: str | None = None  # submission_org
@@ -49,7 +49,7 @@ class Line(NamedTuple):
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints."""
+    """Return what the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["RUN"])
     run = RunDir.open(path)
     training, started = run.training(), run.events("started")
@@ -85,7 +85,7 @@ def _facts(run: RunDir, training: TrainingRecord, chosen: Options) -> Iterator[L
 
 
 def _times(run: RunDir) -> Iterator[Line]:
-    """The clock starts when the packages are imported and the data are touched, as the rules of MLPerf HPC say.
+    """Yield the lines with times. The clock starts after the imports, when the data are touched (rules of MLPerf HPC).
 
     An evaluation is assumed to begin when the step before it ends. The last one follows a checkpoint, so it is
     reported too long rather than too short.

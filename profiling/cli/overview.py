@@ -20,13 +20,13 @@ from profiling.telemetry.usage import POWER, Usage, cards, usage
 
 
 def state(run: RunDir) -> Known:
-    """The state of a run: whether it is running, and how it ended."""
+    """Return the state of a run: whether it is running, and how it ended."""
     (known,), _ = states.look([run.path])
     return known
 
 
 def document(run: RunDir, known: Known) -> dict[str, Any]:
-    """What is known about a run; its keys are described in docs/readings.md."""
+    """Return what is known about a run; docs/readings.md describes the keys."""
     plan = run.record()
     ranks = plan["nodes"] * plan["ranks_per_node"]
     of_steps, span = _steps(run, ranks)
@@ -37,7 +37,7 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
     throughput, unit = (made.value, made.unit) if made and of_result.get("throughput") else (None, None)
     if throughput is None and of_steps["steps"]:
         throughput, unit = of_steps["steps"]["throughput"], of_steps["steps"]["unit"]
-    # As the launcher and `status` show it: by the loop itself, or from the records with the steps that are compiled.
+    # What the launcher and `status` show: the loop's own figure, or one from records that include compiled steps.
     said = made.value if made and throughput and unit == made.unit else None
     if said is None or not throughput or abs(said / throughput - 1) <= text.ONE_NUMBER:
         said = None
@@ -65,7 +65,7 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
 
 
 def _steps(run: RunDir, ranks: int) -> tuple[dict[str, Any], tuple[float | None, float | None]]:
-    """A summary of the steps, and when the timed ones began and ended."""
+    """Return a summary of the steps, and when the timed ones began and ended."""
     none = {"steps": None, "stragglers": [], "why_no_steps": None}
     try:
         from profiling.study import step_summary, steps, stragglers
@@ -94,7 +94,7 @@ _OF_SAMPLER = ("sampler_cores", "sampling_s")
 
 
 def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
-    """For each number that any of them has: its mean, and where it is least and greatest."""
+    """Return the mean of each number that any usage has, and where it is least and greatest."""
     spread: dict[str, Any] = {"count": len(found)}
     for name in names:
         present = sorted((used for used in found if name in used.numbers), key=lambda used: used.numbers[name])
@@ -111,8 +111,8 @@ def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
 
 
 def _gpus(found: Sequence[Usage], noted: Notes, throughput: float | None) -> dict[str, Any]:
-    """What the GPUs did: those that the ranks hold, and where these are instances (MIG), the cards of which they are a
-    part for what only these know."""
+    """Summarise the GPUs that the ranks hold. If these are instances (MIG), the cards of which they are a part supply
+    what only a whole card reports."""
     held = [used for used in found if used.device not in noted.whole]
     spread = _spread(found, (POWER, *_OF_GPU)) | _spread(held, ("memory_peak_bytes",))
     whole = [used for used in found if used.device in noted.whole]
@@ -122,7 +122,7 @@ def _gpus(found: Sequence[Usage], noted: Notes, throughput: float | None) -> dic
     spread["doubts"] = doubts(found, noted.whole)
     if powered:
         spread["power_of_all_w"] = sum(used.numbers[POWER] for used in powered)
-        # A card that counts its energy is known better than one whose power was read now and then.
+        # A counter of energy is more exact than readings of power now and then.
         spread["energy_is"] = " and ".join(sorted({used.power.way for used in powered if used.power}))
         if throughput:
             spread["joules_per_example"] = sum(used.energised_w for used in powered) / throughput
@@ -130,7 +130,7 @@ def _gpus(found: Sequence[Usage], noted: Notes, throughput: float | None) -> dic
 
 
 def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage], noted: Notes, under_way: bool) -> dict[str, Any]:
-    """What was read, what could not be, and what it has cost."""
+    """Return what was read, what could not be read, and what recording cost."""
     nodes = [used for used in found if used.rank is None and used.device is None]
     troubles = Counter(noted.troubles)
     troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)

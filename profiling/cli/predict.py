@@ -48,7 +48,7 @@ class Options(OfTable, Costed):
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints."""
+    """Return what the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY|TABLE"])
     content, rates, kept = predicted(path, chosen)
     if chosen.json:
@@ -57,7 +57,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None, list[str]]:
-    """The prediction as a value, the basis for hours and energy of further runs, and where it is recorded."""
+    """Return the prediction as a value, the rates behind hours and energy of further runs, and where it is recorded."""
     deciding = chosen.deadline is not None or chosen.budget is not None
     if chosen.nodes and chosen.workers or not (chosen.nodes or chosen.workers or deciding):
         raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
@@ -129,7 +129,7 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
 
 
 def as_text(document: dict[str, Any], rates: Rates | None, tariff: Tariff = NO_TARIFF) -> str:
-    """The prediction in tables for the terminal; where the fit does not hold, the interval and why alone."""
+    """Return the prediction as tables for the terminal; if the fit does not hold, only the interval and the reason."""
     forecasts, base, works = document["predictions"], document["base"], document["works"]
     unit, level = document["unit"], document["confidence"]
     tables = [text.table(prediction.columns(unit, level, works, document["holds"]), forecasts)]
@@ -161,7 +161,7 @@ def as_text(document: dict[str, Any], rates: Rates | None, tariff: Tariff = NO_T
 
 
 def _warnings(forecasts: Sequence[dict[str, Any]], works: str) -> list[str]:
-    """The warnings of all sizes, each once, with the sizes that it is about."""
+    """Return the warnings of all sizes, each once, with the sizes that it concerns."""
     about: dict[str, list[int]] = {}
     for forecast in forecasts:
         for warning in forecast["warnings"]:

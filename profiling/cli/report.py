@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints."""
+    """Return what the verb prints."""
     return _reported(argv)[0]
 
 
@@ -93,7 +93,7 @@ def _reported(argv: Sequence[str]) -> tuple[str, bool]:
 
 
 def _of_table(path: Path, chosen: Options) -> str:
-    """The table of a series, or of all; of those ``--out`` writes the whole report."""
+    """Return the table of one series or of all; with ``--out``, also write the whole report."""
     if chosen.by or chosen.scaling or chosen.against or chosen.remark and not chosen.out:
         own = {"--scaling": chosen.scaling, "--by": chosen.by, "--against": chosen.against, "--remark": chosen.remark}
         option = next(name for name, value in own.items() if value)
@@ -151,7 +151,7 @@ def _of_points(content: dict[str, Any]) -> dict[str, str]:
 
 
 def write(folder: Path, spreadsheets: Callable[[dict[str, Any]], dict[str, str]], content: dict[str, Any]) -> str:
-    """Write a report in all its forms, and return where it is; ``spreadsheets`` makes those that are CSV.
+    """Write a report in all its forms, and return where it is; ``spreadsheets`` makes its CSV files.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def write(folder: Path, spreadsheets: Callable[[dict[str, Any]], dict[str, str]]
 
 
 def _name(whole: Study, study: Study) -> str:
-    """The folder of a series of a study; if two names would be equal, the later one is numbered."""
+    """Return the folder name of a series of a study; if two names would be equal, number the later one."""
     names = [re.sub(r"[^A-Za-z0-9.+-]+", "_", series)[:160] for series in whole.series]
     place = whole.series.index(study.series[0])
     before = names[:place].count(names[place])
@@ -195,7 +195,7 @@ def _name(whole: Study, study: Study) -> str:
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without nested values: an interval becomes two columns."""
+    """Return a row without nested values: an interval becomes two columns."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
         if key.endswith("_interval"):
@@ -206,7 +206,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _predicted(content: dict[str, Any]) -> str:
-    """The sizes ahead that the report predicts."""
+    """Return the report's prediction for larger sizes, as a table for the terminal."""
     ahead = content["prediction"]
     asked = [forecast for forecast in ahead["predictions"] if forecast["workers"] in ahead["asked"]]
     shown = prediction.columns(content["unit"], ahead["confidence"], content["works"], ahead["holds"])
@@ -215,7 +215,7 @@ def _predicted(content: dict[str, Any]) -> str:
 
 
 def printed(content: dict[str, Any], form: str) -> str:
-    """The table for the terminal ("text") or in Markdown ("markdown"), and the notes for its reader."""
+    """Return the table for the terminal ("text") or in Markdown ("markdown"), with the notes for its reader."""
     interval = f"{100 * content['confidence']:.0f} % CI"
     shown = (
         Column("workers", content["works"]),

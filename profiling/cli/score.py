@@ -21,7 +21,7 @@ class Options(Named):
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints."""
+    """Return what the verb prints."""
     (saved, path), chosen = options.with_files(Options, argv, ["PREDICTIONS", "TABLE"])
     predictions = log.read(saved)
     name = chosen.series

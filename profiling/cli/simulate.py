@@ -23,9 +23,9 @@ from profiling.study import tables
 from profiling.study.tables import Point
 
 PROTOCOLS = ((1.0, {"inter_node": 14.0, "intra_node": 3.4}), (0.5, {"inter_node": 2.7, "intra_node": 0.6}))
-"""Share of a link's speed and latency of a message in us, if a site does not give them. They are those of NCCL's
-protocols Simple and LL in its own model of a ring over the network and NVLink (src/graph/tuning.cc, hwLat); NCCL uses
-the faster protocol for each message."""
+"""For each protocol, the share of a link's speed that it reaches and the latency of a message in us, for sites that do
+not give a latency. The values are those of NCCL's protocols Simple and LL in its own model of a ring over the network
+and NVLink (src/graph/tuning.cc, hwLat); NCCL uses the faster protocol for each message."""
 MOST_RANKS = 10_000_000
 
 
@@ -48,7 +48,7 @@ class Options(Named):
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints."""
+    """Return what the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["RUN|STUDY|MODEL"])
     model, measured, plan = _source(path, chosen.series)
     model = step_model.sending(
@@ -95,7 +95,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def links(site: Site) -> tuple[tuple[Links, ...], str]:
-    """The links between and within the nodes of a site, and a note on them.
+    """Return the links between and within the nodes of a site, and a note on them.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def links(site: Site) -> tuple[tuple[Links, ...], str]:
 
 
 def _source(path: Path, series: str | None) -> tuple[StepModel, dict[int, float], Mapping[str, Any]]:
-    """The step, the measured throughput by number of ranks, and the plan of the run behind it."""
+    """Return the model of a step, the measured throughput by number of ranks, and the plan of the run behind it."""
     if (path / "run.json").is_file():
         run = RunDir.open(path)
         return step_model.of_run(run), {}, run.record()
@@ -139,13 +139,13 @@ def _source(path: Path, series: str | None) -> tuple[StepModel, dict[int, float]
     study = tables.choose(inputs.study(path), series)
     points = [Point(ranks, tuple(run.throughput for run in runs)) for ranks, runs in study.by_ranks.items()]
     repeats = sorted(study.by_ranks[min(study.by_ranks)], key=lambda run: run.throughput)
-    chosen = repeats[len(repeats) // 2]  # neither the fastest nor the slowest
+    chosen = repeats[len(repeats) // 2]  # the repeat of median throughput
     measured = {point.workers: point.throughput for point in points}
     return step_model.of_run(chosen.directory), measured, chosen.plan
 
 
 def _apart(site: Site, ranks: int, plan: Mapping[str, Any]) -> str:
-    """Why what was measured does not stand beside what is simulated."""
+    """Say why the measurements are not compared with the simulation."""
     there, here = (f"{text.plural(count, 'rank')} per node" for count in (plan["ranks_per_node"], ranks))
     return (
         f"not compared with what was measured: that was on {plan.get('site')}, {there}, and these are the links of "
@@ -161,7 +161,7 @@ def _site(name: str | None, path: Path) -> Site:
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """A table, and what it is based on."""
+    """Return the simulation as a table, and what it is based on."""
     columns = [
         ("nodes", text.value("nodes", str)),
         ("ranks", text.value("ranks", str)),

@@ -24,7 +24,7 @@ class Options(Named, Costed):
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints."""
+    """Return what the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["RUN"])
     run = RunDir.open(path)
     tariff = chosen.tariff
@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def as_text(document: dict[str, Any]) -> str:
-    """One screen."""
+    """Return the summary of a run, which fits on one screen."""
     shape = f"{text.plural(document['nodes'], 'node')}, {text.plural(document['ranks'], 'rank')}"
     attempts = f", {document['attempts']} attempts" if document["attempts"] > 1 else ""
     rows = [("run", f"{document['run']}: {document['state']}, {shape}{attempts}"), ("workload", document["workload"])]
@@ -96,7 +96,7 @@ def _steps(steps: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figures(document: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a program has printed or recorded about itself; a workload has its own tables."""
+    """Return rows for what a program printed or recorded about itself; a workload has its own tables."""
     if document["training"]:
         return []
     shown = {name: value for name, value in document["metrics"].items() if value != document["throughput"]}

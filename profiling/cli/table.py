@@ -33,7 +33,7 @@ class Options(Named):
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints."""
+    """Return what the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["STUDY"])
     if chosen.smallest and chosen.largest:
         raise Refusal("--smallest and --largest contradict each other: give one of them")
@@ -51,12 +51,12 @@ def run(argv: Sequence[str]) -> str:
 
 
 def document(path: Path, by: str | None = None, smallest: bool | None = None) -> dict[str, Any]:
-    """The table of a study as a value; arguments and refusals are those of `sweep_table.document`."""
+    """Return the table of a study as a value; it takes and refuses what `sweep_table.document` does."""
     return sweep_table.document(inputs.sweep(path), by, smallest)
 
 
 def as_text(content: dict[str, Any]) -> str:
-    """The table for the terminal."""
+    """Return the table for the terminal."""
     header, rows = sweep_table.cells(content)
     sides = "<" * len(sweep_table.axes(content)) + ">"
     return "\n".join([_title(content), "", aligned([header, *rows], sides), "", *sweep_table.notes(content)]).rstrip(
@@ -65,7 +65,7 @@ def as_text(content: dict[str, Any]) -> str:
 
 
 def as_markdown(content: dict[str, Any]) -> str:
-    """The table in Markdown."""
+    """Return the table in Markdown."""
     header, rows = sweep_table.cells(content)
     table = text.markdown([*map(markdown.safe, header)], [[*map(markdown.safe, row)] for row in rows])
     return "\n".join([f"## {_title(content)}", "", table, "", *(f"- {note}" for note in sweep_table.notes(content))])

@@ -32,7 +32,7 @@ class Options(Named):
 
 
 def run(argv: Sequence[str]) -> str:
-    """What the verb prints."""
+    """Return what the verb prints."""
     (path,), chosen = options.with_files(Options, argv, ["RUN|TRACE"])
     if any_path.is_run(path):
         traces = document(RunDir.open(path), chosen.attempt)

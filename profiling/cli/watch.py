@@ -28,8 +28,8 @@ from launch.submit.states import Known
 from profiling import text
 from profiling.cli import overview
 
-_NODES = 64  # read each time; in a larger run they represent all nodes
-_TAIL = 16384  # bytes at the end of each node's files: some seconds
+_NODES = 64  # nodes that are read at each look; in a larger run they stand for all nodes
+_TAIL = 16384  # bytes read at the end of each node's files: a few seconds of records
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def run(argv: Sequence[str]) -> str:
 
 
 def look(run: RunDir, known: Known) -> str:
-    """The current state of the run, in some lines."""
+    """Return the current state of a run in a few lines."""
     plan = run.record()
     now = pace(run)
     shape = f"{text.plural(plan['nodes'], 'node')}, {text.plural(plan['nodes'] * plan['ranks_per_node'], 'rank')}"
@@ -98,7 +98,7 @@ def look(run: RunDir, known: Known) -> str:
 
 
 def _imbalance(run: RunDir, plan: PlanRecord) -> Iterator[tuple[str, str]]:
-    """The rank whose own part took longest over the last steps, relative to the median rank."""
+    """Yield the rank whose own part of the last steps took longest, relative to the median rank."""
     own: dict[int, list[float]] = {}
     lengths = []
     reader = StepReader(run)
@@ -134,7 +134,7 @@ _READING = {"time_ms": int, "node": int, "rank": int, "device": str, **dict.from
 
 
 def _readings(run: RunDir, plan: PlanRecord, attempt: int) -> Iterator[tuple[str, str]]:
-    """The last reading of each rank and node."""
+    """Yield a line per kind of reading, from the last reading of each rank and node."""
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for node in range(min(plan["nodes"], _NODES)):
         for line in _newest_first(run.node_readings(node, attempt), _READING):
@@ -153,7 +153,7 @@ def _readings(run: RunDir, plan: PlanRecord, attempt: int) -> Iterator[tuple[str
 
 
 def _newest_first(path: Path, kind: Any) -> Iterator[Any]:
-    """The last lines of a file of a node; none if it cannot be read."""
+    """Yield the last lines of a node's file, the newest first; none if it cannot be read."""
     with contextlib.suppress(Unreadable):
         yield from objects(reversed(read_end(path, _TAIL).split(b"\n")), kind)
 

@@ -16,31 +16,31 @@ from profiling.prediction.run_estimate import Bounded, Rates
 from profiling.study.cost import Tariff
 from profiling.study.tables import Series
 
-SURE = 0.9  # probability of meeting the limits from which on the cheapest choice is taken
-AHEAD = 4  # times the largest measured number of nodes, up to which numbers are tried where none are asked for
+SURE = 0.9  # probability of meeting the limits from which a choice counts as sure; the cheapest sure one is taken
+AHEAD = 4  # multiple of the largest measured number of nodes up to which numbers are tried if none are asked for
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may take."""
+    """The time and budget that a run may take; None for no limit."""
 
     seconds: float | None = None
-    budget: float | None = None  # in the price, or without one in hours of GPUs or nodes
+    budget: float | None = None  # in the currency of the price; without a price, in hours of GPUs or nodes
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A number of nodes, and what one run on it takes; not measured."""
+    """A number of nodes, and what one run on them takes; predicted, not measured."""
 
     nodes: int
     seconds: Bounded
     hours: Bounded
     price: Bounded | None
-    probability: float  # that one run meets all limits
+    probability: float  # probability that one run meets all limits
 
 
 def tried(series: Series, rates: Rates) -> list[int]:
-    """The numbers of nodes that are compared where none are asked for: measured ones, and doublings beyond."""
+    """Return the numbers of nodes to compare if none are asked for: the measured ones, and doublings beyond them."""
     measured = sorted({math.ceil(workers / rates.ranks_per_node) for workers in series.workers})
     ahead = [measured[-1] * 2**power for power in range(1, round(math.log2(AHEAD)) + 1)]
     return [*measured, *ahead]
@@ -49,7 +49,7 @@ def tried(series: Series, rates: Rates) -> list[int]:
 def choices(
     series: Series, rates: Rates, tariff: Tariff, limits: Limits, nodes: Sequence[int], confidence: float
 ) -> list[Choice]:
-    """What a run takes on each number of nodes, and how probably it meets the limits.
+    """Predict what a run takes on each number of nodes, and how probably it meets the limits.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def choices(
     made = []
     for count, mixture, forecast in zip(counts, mixtures, forecasts, strict=True):
         estimate = run_estimate.estimate(rates, forecast)
-        assert estimate.training_seconds and estimate.hours  # as there is work
+        assert estimate.training_seconds and estimate.hours  # known, as the work of a run is
         price = run_estimate.price(rates, estimate, tariff)
         cost = price or estimate.hours
         longest = math.inf if limits.seconds is None else limits.seconds
@@ -93,7 +93,7 @@ def choices(
 
 
 def best(made: Sequence[Choice]) -> Choice:
-    """The cheapest of those that meet the limits with a probability of `SURE`; if none does, the most probable."""
+    """Return the cheapest choice that meets the limits with a probability of `SURE`, else the most probable one."""
     sure = [choice for choice in made if choice.probability >= SURE]
     if sure:
         return min(sure, key=lambda choice: (choice.price or choice.hours).value)
@@ -101,12 +101,12 @@ def best(made: Sequence[Choice]) -> Choice:
 
 
 def as_json(made: Sequence[Choice], limits: Limits) -> dict[str, Any]:
-    """The decision as a value; its keys are described in docs/prediction.md."""
+    """Return the decision as a value; docs/prediction.md describes the keys."""
     return {"limits": asdict(limits), "nodes": best(made).nodes, "choices": [asdict(choice) for choice in made]}
 
 
 def as_text(decision: dict[str, Any], rates: Rates, tariff: Tariff, confidence: float) -> str:
-    """The decision in a sentence, and the choices in a table."""
+    """Return the decision in a sentence, and the choices in a table."""
     limits, found = decision["limits"], decision["choices"]
     chosen = next(choice for choice in found if choice["nodes"] == decision["nodes"])
     money = f"price{f' [{tariff.currency}]' if tariff.currency else ''}"
@@ -145,10 +145,10 @@ def as_text(decision: dict[str, Any], rates: Rates, tariff: Tariff, confidence: 
 
 
 def _unit(seconds: float) -> tuple[str, float]:
-    """The unit in which a time is read best, and the factor to it."""
+    """Return the unit in which a time reads best, and the factor from seconds to it."""
     return ("h", 1 / 3600) if seconds >= 7200 else ("min", 1 / 60) if seconds >= 120 else ("s", 1.0)
 
 
 def _probable(value: float) -> str:
-    """A probability, never more certain than the prediction can be."""
+    """Format a probability, never as more certain than the prediction can be."""
     return "above 99 %" if value > 0.99 else "below 1 %" if value < 0.01 else f"{100 * value:.0f} %"

@@ -10,17 +10,17 @@ from profiling.prediction import posterior
 from profiling.prediction.prediction import Prediction
 from profiling.study.tables import Series
 
-MOST = 8  # of the largest points are left out in turn; each needs a separate fit
+MOST = 8  # largest points that are left out in turn; each needs a separate fit
 AVERAGED = "averaged"
-SHOWN = 0.05  # smallest weight with which a law is in a table
+SHOWN = 0.05  # smallest weight of a law that tables show
 
 
 @dataclasses.dataclass(frozen=True)
 class LeftOut:
     """Errors of throughput, |predicted / measured - 1|, at the points that were left out."""
 
-    points: int  # how many; 0 if there are too few to leave one out
-    errors: dict[str, float]  # median over these points, for each law and for `AVERAGED`, the one that is reported
+    points: int  # number of points that were left out; 0 if there are too few points
+    errors: dict[str, float]  # median over these points, by law; under `AVERAGED` for the average of laws
 
 
 def left_out(series: Series) -> LeftOut:
@@ -45,7 +45,7 @@ def left_out(series: Series) -> LeftOut:
 
 
 def as_json(series: Series, predicted: Prediction) -> dict[str, Any]:
-    """A prediction and the laws behind it, for programs; the keys are described in docs/prediction.md."""
+    """Return a prediction and the laws behind it as a value; docs/prediction.md describes the keys."""
     checked = left_out(series)
     laws = [dataclasses.asdict(law) for law in predicted.laws]
     return {
@@ -62,7 +62,7 @@ def as_json(series: Series, predicted: Prediction) -> dict[str, Any]:
 
 
 def table(document: dict[str, Any]) -> tuple[list[str], list[list[str]], str]:
-    """Headings, rows and a note of what `as_json` returned: the laws that count."""
+    """Return headings, rows and a note of the table of laws with enough weight, from what `as_json` returned."""
     checked = document["left_out"]
     columns = [
         ("law", text.value("name", str)),

@@ -40,7 +40,7 @@ TERMS: dict[str, Term] = {
     "tree": lambda n: n * np.log2(n),
     "surface": lambda n: np.sqrt(n) - 1,
 }
-GROUPS = (1, 4, 8, 32)  # sizes of the ring's groups that are tried: one worker, and what nodes hold
+GROUPS = (1, 4, 8, 32)  # sizes of the ring's groups that are tried: one worker, and what a node may hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Law:
     """A law and how plausible it is before the data are seen."""
 
     name: str
-    terms: tuple[str, ...]  # of TERMS or "ring"; empty where the law has another form
-    prior: float = 1.0  # relative to the other laws of its kind of scaling
+    terms: tuple[str, ...]  # names in TERMS, or "ring"; empty for a law of another form
+    prior: float = 1.0  # weight relative to the other laws of its kind of scaling
 
 
 # The priors of weak scaling were learnt from the series of tests/benchmarks/scaling_series.json by empirical Bayes
@@ -92,9 +92,9 @@ class Curves:
 
     law: Law
     log_cost: np.ndarray  # (hypotheses, workers): log cost(n) / cost(1)
-    half_steps: np.ndarray  # (hypotheses, 2, workers): its change over half a step of the grid, in rise and in share
+    half_steps: np.ndarray  # (hypotheses, 2, workers): change of log_cost over half a grid step, in rise and share
     log_prior: np.ndarray  # (hypotheses,)
-    parameters: dict[str, np.ndarray]  # (hypotheses,) each
+    parameters: dict[str, np.ndarray]  # parameter -> its values, (hypotheses,) each
 
 
 # The grid of a law is not over its own parameters but over its effect between the first and the last measured point:
@@ -102,22 +102,23 @@ class Curves:
 # all laws, units and sizes.
 RISES = np.concatenate([[0.0005], np.geomspace(0.002, 3, 40), [3.6, 4.4, 5.3, 6.4, 7.7]])
 FALLS = -np.geomspace(0.4, 0.002, 12)  # better than perfect scaling, as caches allow: only for the power law
-SHARES = 1 / (1 + np.exp(-np.linspace(-4.5, 3, 6)))  # of the first term
-MEAN_RISE = {"weak": 0.167, "strong": 0.333}  # of the exponential prior
+SHARES = 1 / (1 + np.exp(-np.linspace(-4.5, 3, 6)))  # shares of the first term in the rise
+MEAN_RISE = {"weak": 0.167, "strong": 0.333}  # mean of the exponential prior of rises, by kind of scaling
 MEAN_FALL = 0.05
 
 
 def curves(kind: str, workers: np.ndarray, first: float, last: float) -> list[Curves]:
-    """Every law of a kind of scaling on a grid of its parameters, measured between the workers ``first`` and ``last``.
+    """Lay out every law of a kind of scaling on a grid of its parameters.
 
-    The priors of all hypotheses sum to 1, except for rises that a law cannot have between first and last.
+    ``first`` and ``last`` are the smallest and the largest measured number of workers. The priors of all hypotheses sum
+    to 1, except for rises that a law cannot have between first and last.
     """
     places, all_priors = np.concatenate([[first, last], workers]), sum(law.prior for law in LAWS[kind])
     return [_lay_out(law, law.prior / all_priors, kind, places) for law in LAWS[kind]]
 
 
 def _lay_out(law: Law, plausible: float, kind: str, places: np.ndarray) -> Curves:
-    """The curves of one law; ``places`` are first, last, and the numbers of workers asked for."""
+    """Return the curves of one law; ``places`` are first, last, and the numbers of workers asked for."""
     rises = np.concatenate([FALLS, RISES]) if law.name == "power" else RISES
     prior = np.exp(np.where(rises >= 0, -rises / MEAN_RISE[kind], rises / MEAN_FALL)) * np.gradient(rises)
     log_cost, parameters = {"power": _power, "gustafson": _gustafson}.get(law.name, _sum)(law, rises, places)
@@ -149,7 +150,7 @@ def _gustafson(law: Law, rises: np.ndarray, places: np.ndarray) -> tuple[np.ndar
 
 
 def _sum(law: Law, rises: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """1 + sum of terms, with axes groups, shares, rises, workers; NaN where a rise is more than the terms allow."""
+    """Return log(1 + sum of terms), with axes groups, shares, rises, workers; NaN for rises that terms do not allow."""
     groups = [group for group in GROUPS if group <= places[1] / 1.5] if "ring" in law.terms else [1]
     groups = np.array(groups or [1], float)[:, None]
     ring = np.maximum(0.0, 1 - groups / places)

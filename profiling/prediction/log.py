@@ -39,7 +39,7 @@ class _Prediction(TypedDict):
 
 
 def write_down(folder: Path, document: dict[str, Any]) -> str:
-    """Record a prediction of a study, with its date and the points that it knew, unless already recorded; say so."""
+    """Record a prediction of a study, with its date and the points that it knew, if it is new; return a line on it."""
     path = folder / PREDICTIONS
     before = {said for old in read_lines(path, _Prediction) for said in _said(old)}
     if before.issuperset(_said(document)):
@@ -52,12 +52,12 @@ def write_down(folder: Path, document: dict[str, Any]) -> str:
 
 
 def read(path: Path) -> list[_Prediction]:
-    """The predictions in a file or in the folder of a study: one per line, or a single one as older versions wrote it.
+    """Return the predictions in a file or the folder of a study: one per line, or a single one as older versions wrote.
 
     Raises
     ------
     Refusal
-        If the file cannot be read or has none.
+        If the file cannot be read, or holds no prediction.
     """
     file = path / PREDICTIONS if path.is_dir() else path
     try:
@@ -73,21 +73,21 @@ def read(path: Path) -> list[_Prediction]:
 
 
 def of_series(folder: Path, series: Series) -> list[_Prediction]:
-    """The predictions for a series that are recorded in the folder of its study."""
+    """Return the predictions for a series that are recorded in the folder of its study."""
     return [made for made in read_lines(folder / PREDICTIONS, _Prediction) if made["series"] == series.name]
 
 
 def _said(prediction: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """What it says of each number of workers, and from what; equal of predictions that differ only in their date."""
+    """Return what a prediction says about each number of workers, and from what; its date does not count."""
     known = json.dumps([prediction[key] for key in ("series", "kind", "unit", "confidence", "measured")])
     return [(known, *(forecast[key] for key in _Forecast.__annotations__)) for forecast in prediction["predictions"]]
 
 
 def scored(predictions: Iterable[_Prediction], series: Series) -> list[dict[str, Any]]:
-    """Each forecast for a series by date and workers, and the measurement there: None if there is none yet.
+    """Pair each forecast for a series with the measurement at its number of workers; None if there is none yet.
 
-    Points that were known when the prediction was made are not forecasts. They and other kinds and units are left out.
-    What was predicted again from the same measurements counts once.
+    Points that were known when the prediction was made are not forecasts: they are left out, as are other kinds and
+    units. A forecast that was repeated from the same measurements counts once.
     """
     measured = {point.workers: point.throughput for point in series.points}
     scores: list[dict[str, Any]] = []
@@ -116,7 +116,7 @@ def scored(predictions: Iterable[_Prediction], series: Series) -> list[dict[str,
 
 
 def columns(unit: str, workers: str) -> list[tuple[str, text.Form]]:
-    """The columns of a table of what `scored` returns; ``workers`` is the heading of the number of workers."""
+    """Return the columns of a table of what `scored` returns; ``workers`` heads the number of workers."""
     return [
         ("made", lambda score: score["made"][:16].replace("T", " ")),
         ("knew", lambda score: ", ".join(map(str, score["knew"]))),

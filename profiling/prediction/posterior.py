@@ -17,9 +17,9 @@ import numpy as np
 from profiling.prediction import laws
 from profiling.study.tables import Series
 
-# Priors of tau and sigma: normal in the logarithm, mean and deviation; at these numbers of deviations from the mean.
-# Tuned on the held-out points of tests/benchmarks/scaling_series.json; the score is flat around them, see
-# docs/prediction.md.
+# Log-normal priors of tau and sigma: the median, and the deviation of the logarithm. DEVIATIONS are the places of the
+# grid, in deviations from the median. Tuned on the held-out points of tests/benchmarks/scaling_series.json; the score
+# is flat around them, see docs/prediction.md.
 TAU = (0.015, 1.3)
 SIGMA = (0.007, 0.55)
 DEVIATIONS = np.linspace(-2, 2.6, 5)
@@ -34,11 +34,11 @@ class Mixture:
     deviation: np.ndarray
 
     def below(self, value: float) -> float:
-        """The probability of a log cost up to this value."""
+        """Return the probability of a log cost up to this value."""
         return float((self.weight * _normal_cdf((value - self.mean) / self.deviation)).sum() / self.weight.sum())
 
     def quantiles(self, levels: tuple[float, ...]) -> np.ndarray:
-        """Quantiles of the mixture, interpolated from its distribution function at 201 places."""
+        """Return quantiles of the mixture, interpolated from its distribution function at 201 places."""
         keep = self.weight > 1e-5 * self.weight.max()  # thousands of components share the last 0.1 per cent
         weight, mean, deviation = self.weight[keep], self.mean[keep], self.deviation[keep]
         weight = weight / weight.sum()
@@ -57,10 +57,10 @@ class Posterior:
 
     mixtures: list[Mixture]  # one for each number of workers asked for
     law_weights: dict[str, float]  # sum to 1
-    parameters: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]  # of each law: weights (h,), values (h,) by name
+    parameters: dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]  # law -> weights (h,), and parameter -> values (h,)
 
     def of_law(self, name: str) -> list[Mixture]:
-        """The mixtures of one law alone."""
+        """Return the mixtures of one law alone."""
         names = np.repeat(list(self.parameters), [len(weights) for weights, _ in self.parameters.values()])
         mine = np.resize(names == name, self.mixtures[0].weight.shape)  # the hypotheses, repeated for each noise
         return [Mixture(whole.weight[mine], whole.mean[mine], whole.deviation[mine]) for whole in self.mixtures]
@@ -105,7 +105,7 @@ def fit(series: Series, workers: list[int]) -> Posterior:
             misfit = (weighed * residual).sum(1) - (pull * shift).sum(1)
             evidence = -0.5 * misfit - 0.5 * np.linalg.slogdet(covariance)[1] + 0.5 * math.log(of_constant)
             evidence -= 0.5 * log_shrink
-            evidence -= 0.5 * scatter / sigma**2 + freedom * math.log(sigma)  # of the repeats about their point
+            evidence -= 0.5 * scatter / sigma**2 + freedom * math.log(sigma)  # scatter of the repeats about their point
             weights.append(evidence + log_prior - 0.5 * (tau_at**2 + sigma_at**2))
 
             moved = steps[:, :, count:] - steps[:, :, :count] @ carry.T  # (hypotheses, 2, asked)
@@ -130,7 +130,7 @@ def fit(series: Series, workers: list[int]) -> Posterior:
 
 
 def _posterior_of_patch(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse (h, 2, 2) of 1 + seen, and the log of its determinant (h,)."""
+    """Return the inverse (h, 2, 2) of 1 + seen, and the log of the determinant of 1 + seen (h,)."""
     a, b, d = 1 + seen[:, 0, 0], seen[:, 0, 1], 1 + seen[:, 1, 1]
     determinant = a * d - b * b
     inverse = np.stack([np.stack([d, -b], 1), np.stack([-b, a], 1)], 1) / determinant[:, None, None]
@@ -138,13 +138,13 @@ def _posterior_of_patch(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _scatter(series: Series) -> tuple[float, int]:
-    """Sum of squares of the log rates about the mean of their point, and its degrees of freedom."""
+    """Return the sum of squares of the log rates about the mean of their point, and its degrees of freedom."""
     logs = [np.log(point.rates) for point in series.points]
     return float(sum(((values - values.mean()) ** 2).sum() for values in logs)), sum(len(values) - 1 for values in logs)
 
 
 def _normal_cdf(value: np.ndarray) -> np.ndarray:
-    """Distribution function of the normal law, to 1e-7 (Abramowitz & Stegun 1964, 7.1.26)."""
+    """Return the normal distribution function, to 1e-7 (Abramowitz & Stegun 1964, 7.1.26)."""
     argument = abs(value) / math.sqrt(2)
     t = 1 / (1 + 0.3275911 * argument)
     series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))

@@ -18,7 +18,7 @@ laws with their noise. With it 90 % intervals contain 85 % of the held-out point
 where the network saturates (docs/prediction.md)."""
 UNEXPECTED = 0.99  # level of the interval that a measured point must leave before the fit is said not to hold
 SATURATED = 0.25  # share of a first worker's throughput that an added worker must bring in weak scaling
-LOOK_BACK = 3  # measured points, from the largest, that are checked
+LOOK_BACK = 3  # number of the largest measured points that are checked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Forecast:
     throughput: float  # median
     low: float
     high: float
-    speedup: float  # against the measured base
+    speedup: float  # relative to the measured base
     efficiency: float
     efficiency_low: float
     efficiency_high: float
-    beyond: float  # workers over the largest measured number of workers
+    beyond: float  # ratio of the workers to the largest measured number of workers
     warnings: tuple[str, ...]
 
 
@@ -50,10 +50,10 @@ class Parameter:
 
 @dataclasses.dataclass(frozen=True)
 class FittedLaw:
-    """What a series says about a law."""
+    """A law as it fits a series."""
 
     name: str
-    weight: float  # in the prediction; those of all laws add up to 1
+    weight: float  # weight in the prediction; the weights of all laws add up to 1
     parameters: tuple[Parameter, ...]
 
 
@@ -75,7 +75,7 @@ def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> 
     Raises
     ------
     Refusal
-        A number of workers below 1, none at all, a level outside (0, 1), or a result that is not finite.
+        If no number of workers is given, one is below 1, the level is outside (0, 1), or a result is not finite.
     """
     workers = sorted(set(workers))
     if not workers or workers[0] < 1:
@@ -87,7 +87,7 @@ def predict(series: Series, workers: Sequence[int], confidence: float = 0.9) -> 
     reasons = tuple(problems(series))
     bounds = [interval(mixture, count, confidence) for count, mixture in zip(workers, fitted.mixtures, strict=True)]
     lone = bool(reasons) and len(series.points[-1].rates) == 1 and len(series.points) > 2
-    if lone:  # one run may be an accident: what is said from it on must not be surer than what it contradicts
+    if lone:  # one run may be an outlier: from it on, the interval must also cover what the points before predict
         earlier = posterior.fit(dataclasses.replace(series, points=series.points[:-1]), workers)
         others = [
             interval(mixture, count, confidence) for count, mixture in zip(workers, earlier.mixtures, strict=True)
@@ -140,7 +140,7 @@ def _forecast(series: Series, workers: int, bounds: tuple[float, float, float], 
 
 
 def interval(mixture: posterior.Mixture, workers: int, confidence: float) -> tuple[float, float, float]:
-    """Lower bound, median and upper bound of the throughput of one run, from the posterior of its log cost."""
+    """Return the bounds and median (low, median, high) of the throughput of one run, from its posterior log cost."""
     dear, median, cheap = mixture.quantiles(((1 + confidence) / 2, 0.5, (1 - confidence) / 2))
     stretched = (median + WIDEN * (dear - median), median, median + WIDEN * (cheap - median))
     with np.errstate(over="ignore"):  # the caller checks that a number can hold it
@@ -149,15 +149,15 @@ def interval(mixture: posterior.Mixture, workers: int, confidence: float) -> tup
 
 
 def exceeded(mixture: posterior.Mixture, workers: int, throughput: float) -> float:
-    """Probability that one run is as fast as this or faster, by the distribution whose quantiles `interval` gives."""
+    """Return the probability that one run is at least this fast, by the distribution whose quantiles `interval` has."""
     median = mixture.quantiles((0.5,))[0]
     return mixture.below(median + (math.log(workers / throughput) - median) / WIDEN)
 
 
 def columns(unit: str, confidence: float, workers: str, holds: bool = True) -> list[tuple[str, text.Form]]:
-    """The columns of a table of forecasts as dictionaries; ``workers`` is the heading of the number of workers.
+    """Return the columns of a table of forecasts as dictionaries; ``workers`` heads the number of workers.
 
-    Where the fit does not hold, only the interval is shown: nothing in it is more probable than the rest.
+    If the fit does not hold, only the interval is shown: nothing in it is more probable than the rest.
     """
     level = f"{confidence:.0%} interval"
     throughput, interval = text.estimate("throughput", "low", "high")
@@ -180,10 +180,10 @@ def _speedup(row: dict[str, Any]) -> str:
 
 
 def problems(series: Series) -> list[str]:
-    """Why no law of ours describes a series: each line starts with "fit does not hold".
+    """Return why no law describes a series, in lines that start with "fit does not hold".
 
-    A point lies outside the 99 % interval that the points before it predict; throughput falls; or, in weak scaling,
-    added workers bring less than a quarter of what the first ones did.
+    The reasons are a point outside the 99 % interval that the points before it predict, falling throughput, or, in weak
+    scaling, added workers that bring less than a quarter of what the first ones did.
     """
     reasons = []
     first = series.points[0]
@@ -201,7 +201,7 @@ def problems(series: Series) -> list[str]:
                 f"saturated; from {before.workers} to {series.counted(point.workers)} each brings {gain:.0%} of what "
                 "the first did"
             )
-        if index >= 2 and series.kind:  # of no kind, there are no laws to compare it with
+        if index >= 2 and series.kind:  # without a kind there are no laws to compare with
             earlier = dataclasses.replace(series, points=series.points[:index])
             low, median, high = interval(posterior.fit(earlier, [point.workers]).mixtures[0], point.workers, UNEXPECTED)
             if not low <= point.throughput <= high:
@@ -213,7 +213,7 @@ def problems(series: Series) -> list[str]:
 def _parameters(
     weight: np.ndarray, values: dict[str, np.ndarray], confidence: float, series: Series
 ) -> tuple[Parameter, ...]:
-    """Weighted quantiles of each parameter of a law; none if the series rules the law out."""
+    """Return weighted quantiles of each parameter of a law; none if the series rules the law out."""
     units = {"exponent": "1", "serial share": "1", "group": series.works}
     one = "one" + series.counted(1)[1:]
     parameters = []

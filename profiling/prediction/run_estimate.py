@@ -29,7 +29,7 @@ class Bounded:
     high: float
 
     def times(self, factor: float) -> "Bounded":
-        """All of it, in another unit."""
+        """Return the number and its interval times a factor, as in another unit."""
         return Bounded(self.value * factor, self.low * factor, self.high * factor)
 
 
@@ -43,22 +43,22 @@ class Estimate:
     training_seconds: Bounded | None = (
         None  # the whole run, start to result; None if the study does not say how long it is
     )
-    hours: Bounded | None = None  # of GPUs, or of nodes where there are none
-    energy_j: Bounded | None = None  # of all GPUs while steps are made; None where no power was read
+    hours: Bounded | None = None  # hours of GPUs, or of nodes if these have no GPUs
+    energy_j: Bounded | None = None  # energy of all GPUs during the steps; None if no power was read
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What a study says about its runs, for estimates of others."""
+    """What the runs of a study tell, as the basis for estimates of others."""
 
     ranks_per_node: int
     gpus_per_node: int
-    batch: float  # per rank (weak) or global (strong)
+    batch: float  # work of a step: per rank (weak) or of all ranks (strong)
     kind: str
-    work: dict[str, float]  # what all its runs did equally: examples, or steps; empty if neither
+    work: dict[str, float]  # what all runs did equally, "examples" or "steps", and how many; empty if neither
     beside_s: float  # seconds of a run outside its steps, on the largest number of ranks
     beside_ranks: int
-    watts_per_gpu: float | None  # on the largest number of ranks for which it was read
+    watts_per_gpu: float | None  # power on the largest number of ranks for which it was read; None if never
     whole: bool = False  # whether its runs have no steps: the batch is then what a run does, in the unit of throughput
 
     @property
@@ -73,7 +73,7 @@ class Rates:
 
 
 def rates(study: Study, kind: str) -> Rates:
-    """What the runs of a study of one series say.
+    """Return what the runs of a study of one series tell about further runs.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def rates(study: Study, kind: str) -> Rates:
 
 
 def estimate(rates: Rates, forecast: Forecast) -> Estimate:
-    """What one run with the throughput of a forecast would take."""
+    """Estimate what one run with the throughput of a forecast would take."""
     batch = rates.batch * forecast.workers if rates.kind == "weak" else rates.batch
     # The slowest throughput takes longest.
     step = Bounded(batch / forecast.throughput, batch / forecast.high, batch / forecast.low)
@@ -128,7 +128,7 @@ def estimate(rates: Rates, forecast: Forecast) -> Estimate:
 
 
 def price(rates: Rates, estimate: Estimate, tariff: Tariff) -> Bounded | None:
-    """The price of a run; None without a tariff, or if nothing says how long it takes."""
+    """Return the price of a run; None without a price in the tariff, or if it is unknown how long a run takes."""
     if estimate.training_seconds is None:
         return None
     hour = tariff.paid(3600, estimate.nodes, rates.gpus_per_node * estimate.nodes)
@@ -136,7 +136,7 @@ def price(rates: Rates, estimate: Estimate, tariff: Tariff) -> Bounded | None:
 
 
 def as_json(rates: Rates, forecast: Forecast, tariff: Tariff = NO_TARIFF) -> dict[str, Any]:
-    """Keys of a prediction of a study: each number with its bounds, None if unknown; what a tariff says too."""
+    """Return the keys of an estimate for JSON: each number with its bounds, None if unknown, and the tariff's costs."""
     made = estimate(rates, forecast)
     row = asdict(made)
     row[rates.hours_key] = row.pop("hours")
@@ -151,7 +151,7 @@ def as_json(rates: Rates, forecast: Forecast, tariff: Tariff = NO_TARIFF) -> dic
 def columns(
     rates: Rates, confidence: float, forecasts: Sequence[dict[str, Any]], tariff: Tariff = NO_TARIFF
 ) -> list[tuple[str, text.Form]]:
-    """The columns of a table of what `as_json` returned for some forecasts, without those that have no value."""
+    """Return the columns of a table of what `as_json` returned for some forecasts, without those that have no value."""
     level = f"{confidence:.0%} interval"
     numbers = (
         ("step_seconds", "step [ms]", 1e3),
@@ -170,13 +170,13 @@ def columns(
 
 
 def bounded(key: str, title: str, level: str, factor: float) -> list[tuple[str, text.Form]]:
-    """A column for a `Bounded`, and one for its interval."""
+    """Return a column for a `Bounded`, and one for its interval."""
     value, interval = text.estimate("value", "low", "high", factor)
     return [(title, text.value(key, value)), (level, text.value(key, interval))]
 
 
 def notes(rates: Rates) -> list[str]:
-    """What the numbers are based on."""
+    """Return notes on what the numbers are based on."""
     lines = []
     if rates.whole and rates.work:
         lines.append("a run does the work of those of the study, and its time is taken as theirs is in the report")
@@ -197,7 +197,7 @@ def notes(rates: Rates) -> list[str]:
 
 
 def _work(study: Study) -> dict[str, float]:
-    """What is the same in all runs: examples (a constant number of epochs), else steps."""
+    """Return what is the same in all runs: examples (a constant number of epochs), else steps."""
     amounts = {"steps": [run.all_steps for run in study.runs]}
     if all(run.steps.unit == UNIT and not run.printed for run in study.runs):
         amounts = {"examples": [run.all_steps * run.steps.examples for run in study.runs], **amounts}

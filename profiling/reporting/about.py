@@ -25,7 +25,7 @@ _OF_THE_MACHINE = re.compile(
 
 
 def about(study: Study) -> dict[str, str]:
-    """Label -> text, in reading order, for a study of one series, without names of hosts and folders."""
+    """Describe a study of one series as label -> text, in reading order, without names of hosts and folders."""
     first = study.runs[0]
     plan = first.plan
     starts, ends = (
@@ -47,7 +47,7 @@ def about(study: Study) -> dict[str, str]:
 
 
 def of_sweep(study: Sweep) -> dict[str, str]:
-    """As `about`, for the points of a study, whose runs need not have recorded steps."""
+    """Describe the points of a study as `about` does; its runs need not have recorded steps."""
     done = next((run for run in study.runs if not run.why), None)
     done_runs = [run.name for run in study.runs if not run.why]
     values = {name: _each(point.values.get(name, "") for point in study.points) for name in study.axes}
@@ -64,7 +64,7 @@ def of_sweep(study: Sweep) -> dict[str, str]:
 
 
 def _machine(plan: PlanRecord, environment: Surroundings) -> dict[str, str]:
-    """Where a run was made, and in which environment."""
+    """Return where a run was made, and in which environment."""
     own_job = plan["backend"] == "slurm"  # a step runs in the partition of the job that it is part of
     partition = f", partition {plan.get('partition')}" if plan.get("partition") and own_job else ""
     gpus = sorted(set(environment.get("gpus") or []))
@@ -83,7 +83,7 @@ def _machine(plan: PlanRecord, environment: Surroundings) -> dict[str, str]:
 
 
 def _code(folder: Path, runs: Iterable[str]) -> dict[str, str]:
-    """The code of a study, and which of its runs have gone on with a later one (resume --code current)."""
+    """Return the code of a study, and which of its runs went on with later code (resume --code current)."""
     by_code: dict[str, list[str]] = {}
     for name in runs:
         by_code.setdefault(snapshot.name_of(RunDir(folder / name)), []).append(name)
@@ -100,7 +100,7 @@ def _one_code(folder: Path, name: str) -> str:
 
 
 def command(folder: Path, runs: Iterable[Mapping[str, Any]]) -> str:
-    """The command line of the study, as its runs have recorded it; "unknown" if they have not."""
+    """Return the command line of the study, as its runs recorded it; "unknown" if they did not."""
     for entry in runs:
         with contextlib.suppress(Unreadable):
             for event in RunDir(folder / entry["run"]).events("submitted"):
@@ -110,24 +110,24 @@ def command(folder: Path, runs: Iterable[Mapping[str, Any]]) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time in UTC, to the minute."""
+    """Format a time in UTC, to the minute."""
     return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _public(word: str) -> str:
-    """A word without the folders of the machine, which mean nothing to a reader: of a path its last part."""
+    """Return a word without the folders of the machine, which mean nothing to readers: a path becomes its last part."""
     name, equals, value = word.rpartition("=")
     parts = [f".../{Path(part).name}" if part.startswith("/") else part for part in value.split(":")]
     return f"{name}{equals}{':'.join(parts)}"
 
 
 def _trained(study: Study) -> list[str]:
-    """What the runs trained, and on what, as far as they say it."""
+    """Return what the runs trained, and on what, as far as they recorded it."""
     facts = {"parameters": "parameters", "examples": "training examples"}
     values = {key: [run.training[key] for run in study.runs if run.training and key in run.training] for key in facts}
     return [f"{_each(values[key])} {words}" for key, words in facts.items() if values[key]]
 
 
 def _each(values: Iterable[Any]) -> str:
-    """The distinct values of the runs, in their order."""
+    """Join the distinct values of the runs, in their order."""
     return ", ".join(dict.fromkeys(map(str, values)))

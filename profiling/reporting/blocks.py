@@ -22,13 +22,13 @@ class Block(NamedTuple):
 
 
 def title(document: dict[str, Any]) -> str:
-    """Of the report."""
+    """Return the title of the report."""
     what = "Sweep" if "sweep" in document else "Scaling of" if "tables" in document else "Scaling study"
     return f"{what} {document['study']}"
 
 
 def summary(document: dict[str, Any]) -> str:
-    """The result in one sentence."""
+    """Return the result in one sentence."""
     if "sweep" in document:
         return sweep_table.summary(document["sweep"])
     if "tables" in document:
@@ -51,7 +51,7 @@ def summary(document: dict[str, Any]) -> str:
 
 
 def blocks(document: dict[str, Any]) -> list[Block]:
-    """The tables of a report."""
+    """Return the tables of a report."""
     if "sweep" in document:
         return [Block("Points", *sweep_table.cells(document["sweep"]), [])]
     if "tables" in document:
@@ -84,7 +84,7 @@ def _block(
     meaning: tuple[str, ...] = (),
     after: list[str] | None = None,
 ) -> Block:
-    """A table of columns. Notes, marked at the headings, say why a column has no values."""
+    """Return a table of the columns that have values; notes say why the others are left out."""
     shown = columns.shown(shown, document["whole"])
     having = columns.present(shown, document["rows"])
     currency = (document["cost"] or {}).get("currency", "")
@@ -110,7 +110,7 @@ def _quality(document: dict[str, Any]) -> list[str]:
 
 
 def _traced(points: list[dict[str, Any]]) -> list[Block]:
-    """The parts of the traced steps, and Horovod's phases, if there are any."""
+    """Return tables of the parts of the traced steps and of Horovod's phases, as far as there are any."""
     parts = [
         ("ranks", text.value("workers", str)),
         ("runs", text.value("runs", str)),

@@ -10,13 +10,13 @@ from profiling.study import cost
 
 @dataclass(frozen=True)
 class Column:
-    """A column. Its values are in the rows of the table under its key, in the unit that the key names."""
+    """A column, whose values are in the rows of the table under its key, in the unit that the key names."""
 
     key: str
     title: str
     form: str = "number"  # how a value is shown: number, ms, percent, gib; an interval as its bounds
     absent: str = ""  # why there is no value, in all rows
-    of: str = ""  # "steps" or "runs": only where the runs have steps, or have none
+    of: str = ""  # "steps" or "runs": only for runs that have steps, or that have none
 
 
 _IDLE = "a rank has computed nothing by its records"
@@ -49,7 +49,7 @@ SCALING = (
     Column("efficiency", "efficiency", "percent"),
     Column("efficiency_interval", "95 % CI", "percent"),
 )
-"""How fast each point is."""
+"""Columns that show how fast each point is."""
 
 TIME = (
     Column("workers", "ranks"),
@@ -63,7 +63,7 @@ TIME = (
     Column("pop_transfer_efficiency", "POP transfer", "percent", _REPLAY),
     Column("pop_computation_efficiency", "POP comp. eff.", "percent", _IDLE),
 )
-"""Where the time goes."""
+"""Columns that show where the time goes."""
 
 COST = (
     Column("workers", "ranks"),
@@ -80,7 +80,7 @@ COST = (
     Column("seconds_to_target", "time to quality [s]", absent=_NO_TARGET, of="steps"),
     *(Column(key, f"{title} per run") for key, title in cost.COLUMNS),
 )
-"""What the machine does during the steps, and what it costs."""
+"""Columns that show what the machine does during the steps, and what that costs."""
 
 MEANING_OF_TIME = (
     "Input stall: the wait for the batch. Communication: from a rank's own gradients to the end of its step, which is "
@@ -119,7 +119,7 @@ MEANING_OF_TIMELINE = (
 
 
 def absent(rows: Sequence[dict[str, Any]], unread: str = "") -> dict[str, str]:
-    """Why columns have no value in any row: key -> reason. ``unread`` says why there are no readings at all."""
+    """Return why columns have no value in any row: key -> reason. ``unread`` says why there are no readings at all."""
     known = (column for column in (*SCALING, *TIME, *COST) if column.absent)
     reasons = {column.key: column.absent for column in known if all(row[column.key] is None for row in rows)}
     instead = {_NO_GPU: unread, _NO_GPM: unread, _NO_READINGS: unread}
@@ -128,21 +128,20 @@ def absent(rows: Sequence[dict[str, Any]], unread: str = "") -> dict[str, str]:
 
 
 def shown(columns: Sequence[Column], whole: bool) -> list[Column]:
-    """The columns of runs that have steps, or of runs as a whole."""
+    """Return the columns for runs that have steps, or for runs as a ``whole``."""
     return [column for column in columns if column.of in ("", "runs" if whole else "steps")]
 
 
 def present(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> list[Column]:
-    """The columns that have a value in any row; a column of GPUs says nothing where there are none."""
+    """Return the columns that have a value in any row; the column of GPUs needs a value other than 0."""
     return [column for column in columns if any(row[column.key] not in _NOTHING[column.key == "gpus"] for row in rows)]
 
 
 def cells(
     columns: Sequence[Column], rows: Sequence[dict[str, Any]], unit: str, work: str | None = None, currency: str = ""
 ) -> tuple[list[str], list[list[str]]]:
-    """The headings of a table and its cells; ``unit`` is that of throughput, ``work`` that of the work, ``currency``
-    that of prices.
-    """
+    """Return the headings and the cells of a table; ``unit`` is that of throughput, ``work`` that of the work,
+    ``currency`` that of prices."""
     words = {"unit": unit, "work": f" [{work}]" if work else "", "currency": f" [{currency}]" if currency else ""}
     return [column.title.format(**words) for column in columns], [
         [_cell(column, row, rows[0]) for column in columns] for row in rows
@@ -150,7 +149,7 @@ def cells(
 
 
 def _cell(column: Column, row: dict[str, Any], base: dict[str, Any]) -> str:
-    """A value as text. A missing interval says why it is missing; any other missing value is N/A."""
+    """Return a value as text: for a missing interval why it is missing, for any other missing value N/A."""
     value = row[column.key]
     if column.key.endswith("_interval"):
         if value is None:
@@ -168,7 +167,7 @@ def _within(column: Column, interval: dict[str, float]) -> text.Form:
 
 
 def speedup(row: dict[str, Any]) -> str:
-    """A speed-up, in digits that follow the interval of the efficiency, of which it is a multiple."""
+    """Format a speed-up in digits that follow the interval of the efficiency, of which it is a multiple."""
     if not (interval := row["efficiency_interval"]):
         return text.number(row["speedup"])
     share = row["speedup"] / row["efficiency"]

@@ -10,7 +10,7 @@ from profiling.study.tables import Series
 
 
 def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tables of text - ``title``, ``note``, ``header``, ``rows`` - of a study of one series and its rows."""
+    """Return the tables of a study of one series as text: ``title``, ``note``, ``header`` and ``rows`` of each."""
     cores = {ranks: _cores(runs[0]) for ranks, runs in study.by_ranks.items()}
     work = "run" if study.whole or not study.unit.endswith("/s") else f"million {study.unit.removesuffix('/s')}"
     timed = "that of one optimizer step, the main loop alone, as the mean over all timed steps of all repeats"
@@ -57,7 +57,7 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
 
 
 def of_table(series: Series, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same forms of a series of a plain table, as far as it says what they ask for."""
+    """Return the same tables for a series of a plain table, as far as it says what they ask for."""
 
     def count(*works: str) -> text.Form:
         known = next((series.counts[each] for each in works if each in series.counts), {})
@@ -110,7 +110,7 @@ def _form(title: str, note: str, header: list[str], rows: list[list[str]]) -> di
 
 
 def _cores(run: Run) -> int | None:
-    """Cores of the ranks of a run: the requested ones, else all of the nodes; local nodes share one machine."""
+    """Return the cores of a run's ranks: those requested, else all of the nodes. Local nodes share one machine."""
     if cores := run.plan.get("cpus_per_task"):
         return cores * run.ranks
     per_node = run.environment.get("cores")

@@ -9,12 +9,12 @@ from matplotlib.ticker import PercentFormatter
 from profiling import text
 from profiling.reporting.style import COLOURS, MUTED, PAPER, Painter, rate_axis, ticks, tip, workers_axis
 
-NAMED = 12  # series up to which a legend names them
+NAMED = 12  # largest number of series that a legend names
 _STYLES = ("-", "--", ":", "-.")
 
 
 def figures(document: dict[str, Any]) -> dict[str, tuple[str, str, Painter]]:
-    """Name, title, caption and painter of each figure that there are data for."""
+    """Return title, caption and painter, by name, of each figure that there are data for."""
     found = document["tables"]
     one_unit = len({one["unit"] for one in found}) == 1
     several = "A curve for each series. " if len(found) > 1 else ""
@@ -45,7 +45,7 @@ def figures(document: dict[str, Any]) -> dict[str, tuple[str, str, Painter]]:
 
 
 def _curves(document: dict[str, Any]) -> list[tuple[dict[str, Any], str, str]]:
-    """Each series with its colour and its kind of line."""
+    """Return each series with its colour and line style."""
     found = document["tables"]
     return [
         (one, COLOURS[place % len(COLOURS)], _STYLES[place // len(COLOURS) % len(_STYLES)])

@@ -24,7 +24,7 @@ AHEAD = 4  # the prediction is drawn up to this multiple of the largest measured
 
 
 def table(series: Series) -> dict[str, Any]:
-    """The part that plain tables also have; its keys are described in docs/report.md."""
+    """Return the part of a report that plain tables have too; docs/report.md describes the keys."""
     rows = scaling.table(series)
     problems = prediction.problems(series)
     return {
@@ -43,7 +43,7 @@ def table(series: Series) -> dict[str, Any]:
 
 
 def document(study: Study, series: Series, remark: str = "", tariff: Tariff = NO_TARIFF) -> dict[str, Any]:
-    """The whole report of a study of one series; ``remark`` is a note for its reader, ``tariff`` what runs cost."""
+    """Return the whole report of a study of one series; ``remark`` is a note to readers, ``tariff`` prices its runs."""
     rows = scaling_rows.rows(study, scaling.table(series), tariff)
     doubts = [line for row in rows for line in row.pop("doubts")]
     scaled = table(series)
@@ -72,12 +72,12 @@ def document(study: Study, series: Series, remark: str = "", tariff: Tariff = NO
 
 
 def of_table(name: str, all_series: Sequence[Series], remark: str = "") -> dict[str, Any]:
-    """The whole report of the series of a plain table."""
+    """Return the whole report of the series of a plain table."""
     return without_secrets(tables.document(name, all_series, _now(), remark, _ahead))
 
 
 def of_sweep(study: Sweep, by: str | None = None, remark: str = "") -> dict[str, Any]:
-    """The whole report of the points of a study; ``by`` as in `sweep_table.document`."""
+    """Return the whole report of the points of a study; ``by`` is as in `sweep_table.document`."""
     content = sweep_table.document(study, by)
     document = {
         "format": 1,
@@ -97,7 +97,7 @@ def _now() -> str:
 
 
 def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
-    """What the figures show of a point: the lengths of its steps, and where the time of its runs went."""
+    """Return what the figures show of a point: the lengths of its steps, and where the time of its runs went."""
     seconds = np.concatenate([run.steps.rank0_seconds for run in runs])
     first, middle, third = np.quantile(seconds, (0.25, 0.5, 0.75))
     reach = 1.5 * (third - first)
@@ -121,7 +121,7 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def _parts_of_step(runs: Sequence[Run]) -> dict[str, float]:
-    """Mean seconds of the parts of a step, as far as the records separate them."""
+    """Return the mean seconds of the parts of a step, as far as the records separate them."""
     mean: dict[str, float] = {}
     for name in ("input_seconds", "own_seconds", "seconds"):
         arrays = [seconds for run in runs if (seconds := getattr(run.steps, name)) is not None]
@@ -135,7 +135,7 @@ def _parts_of_step(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def _ahead(series: Series) -> dict[str, Any]:
-    """The prediction from the points that are known now, up to `AHEAD` times the largest; ``asked`` is for tables."""
+    """Predict from the measured points, up to `AHEAD` times the largest; tables show the sizes in ``asked``."""
     first, last = series.workers[0], series.workers[-1]
     asked = [2 * last, AHEAD * last]
     grid = {round(value) for value in np.geomspace(first, AHEAD * last, 25)}

@@ -18,9 +18,9 @@ from profiling.reporting.style import BLUE, GRID, INK, MUTED, ORANGE, PAPER, PAR
 
 NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", PAPER: "paper", BLUE: "blue", ORANGE: "orange"}
 NAMES |= {colour: f"part{number}" for number, colour in enumerate(PARTS)}
-"""Colours and the names of the page's variables for them (templates/report.css)."""
+"""Colour -> name of the page's variable for it (templates/report.css)."""
 
-STYLE: Any = {  # of matplotlib's rc parameters
+STYLE: Any = {  # rc parameters of Matplotlib
     "svg.fonttype": "none",  # text stays text: it can be searched, and takes the font of the page
     "svg.hashsalt": "rankloop",  # the same document gives the same file
     "pdf.fonttype": 42,
@@ -51,11 +51,11 @@ class Plot(NamedTuple):
     title: str
     caption: str
     svg: str  # the content of a file; marks have titles, which are shown on hover
-    inline: str  # the same as an element of a page
-    figure: Figure  # for the other forms
+    inline: str  # the same figure as an element of a page
+    figure: Figure  # the figure itself, for the other forms
 
     def save(self, folder: Path, name: str) -> None:
-        """Write it as SVG, PDF and PNG."""
+        """Write the figure as SVG, PDF and PNG."""
         (folder / f"{name}.svg").write_text(self.svg, encoding="utf-8")
         with matplotlib.rc_context(STYLE):
             _canvas(FigureCanvasPdf, self.figure).print_pdf(folder / f"{name}.pdf", metadata={"CreationDate": None})
@@ -63,7 +63,7 @@ class Plot(NamedTuple):
 
 
 def draw(document: dict[str, Any]) -> dict[str, Plot]:
-    """All figures for which there are data, by the names of their files."""
+    """Draw all figures for which there are data, and return them by the names of their files."""
     if "sweep" in document:
         chosen = parallel_coordinates.figure(document["sweep"])
     elif "tables" in document:
@@ -79,13 +79,13 @@ def draw(document: dict[str, Any]) -> dict[str, Plot]:
 
 
 def painted(document: dict[str, Any], chosen: dict[str, tuple[str, str, style.Painter]]) -> dict[str, Plot]:
-    """Figures by their names: title, caption and painter of each."""
+    """Draw figures, given as name -> title, caption and painter."""
     with matplotlib.rc_context(STYLE):
         return {name: _draw(document, name, *how) for name, how in chosen.items()}
 
 
 def _of_what(document: dict[str, Any], caption: str) -> str:
-    """The caption of a figure for a study whose runs were timed as a whole."""
+    """Return the caption of a figure, adapted to a study whose runs were timed as a whole."""
     return caption.replace("over its timed steps", "while it ran") if document["whole"] else caption
 
 
@@ -110,13 +110,13 @@ def _svg(figure: Figure, tips: list[str]) -> str:
 
 
 def _canvas(kind: type[Canvas], figure: Figure) -> Canvas:
-    """A canvas of the figure. `Figure.savefig` would draw it twice, to lay it out, which has been done."""
-    figure.set_dpi(_DPI)  # that of what is not drawn as lines; a canvas of lines changes it
+    """Return a canvas of the figure. `Figure.savefig` would draw it twice to lay it out, which has been done."""
+    figure.set_dpi(_DPI)  # resolution of bitmaps; a canvas for vector graphics changes it
     return kind(figure)
 
 
 def _inline(svg: str, name: str) -> str:
-    """The figure in the page's colours, as wide as its place, with unique ids."""
+    """Return a figure in the page's colours, as wide as its place, with unique ids."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', r'<svg viewBox="\1" role="img" tabindex="0">', svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -11,7 +11,7 @@ from profiling.reporting import figures, style
 from profiling.reporting.history_table import place
 from profiling.reporting.style import COLOURS, MUTED
 
-_SPREAD = 0.4  # over which the marks of the points of a study are spread, of the distance between studies
+_SPREAD = 0.4  # part of the distance between studies over which the marks of a study are spread
 
 
 def write(folder: Path, document: dict[str, Any]) -> str:

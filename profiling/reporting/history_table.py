@@ -7,7 +7,7 @@ from profiling import text
 
 
 def table(document: dict[str, Any]) -> str:
-    """Each point in each study, relative to the first."""
+    """Return a table of each point in each study, relative to the first."""
     studies: Sequence[dict[str, Any]] = document["studies"]
     found = {(at, place(point)): point for at, one in enumerate(studies) for point in one["points"]}
     columns: list[tuple[str, text.Form]] = [("", str)]
@@ -24,6 +24,6 @@ def _cell(point: dict[str, Any] | None) -> str:
 
 
 def place(point: dict[str, Any]) -> str:
-    """A point in words."""
+    """Return a point in words."""
     ranks = text.counted(point["workers"], "ranks")
     return f"{point['series']} on {ranks}" if point["series"] else ranks

@@ -6,14 +6,14 @@ from typing import Any
 
 from profiling.reporting import blocks
 
-HEADING = 10  # letters per line
+HEADING = 10  # letters per line of a heading
 _SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _SPECIAL |= {sign: f"\\{sign}" for sign in "&%$#_{}"}
 _SPECIAL |= {sign: f"\\textsuperscript{{{number}}}" for number, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 
 
 def tables(document: dict[str, Any]) -> str:
-    """The content of table.tex."""
+    """Return the content of table.tex."""
     lines = [f"% {blocks.title(document)}, made {document['made']}. It needs \\usepackage{{booktabs,graphicx}}."]
     for block in blocks.blocks(document):
         caption = " ".join([f"{block.title} ({document.get('series', document['study'])}).", *block.notes])
@@ -38,13 +38,13 @@ def tables(document: dict[str, Any]) -> str:
 
 
 def escape(words: str) -> str:
-    """Text escaped for LaTeX. Characters beyond the Latin letters, which pdfLaTeX cannot set, become question marks."""
+    """Escape text for LaTeX. Characters beyond the Latin letters, which pdfLaTeX cannot set, become question marks."""
     known = "".join(sign if ord(sign) < 0x250 or sign in _SPECIAL else "?" for sign in words)
     return "".join(_SPECIAL.get(sign, sign) for sign in known).replace("--", "-{}-")
 
 
 def _stacked(title: str) -> str:
-    """A heading broken into short lines, so that its column is not wider than its cells."""
+    """Break a heading into short lines, so that its column is not wider than its cells."""
     lines = textwrap.wrap(title, HEADING, break_long_words=False, break_on_hyphens=False)
     stack = r" \\{} ".join(map(escape, lines))  # a bracket after the bare command would be its option
     return rf"\shortstack[r]{{{stack}}}"

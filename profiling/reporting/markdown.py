@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
-    """The content of report.md, which shows the figures that lie in figures/."""
+    """Return the content of report.md, which shows the figures in figures/."""
     lines = [f"# {blocks.title(document)}", "", blocks.summary(document), ""]
     lines += [f"**{problem}**  " for problem in [*document["problems"], *document.get("crowded", [])]]
     lines += [
@@ -32,5 +32,5 @@ def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
 
 
 def safe(words: str) -> str:
-    """Text escaped as one cell of a table."""
+    """Escape text as one cell of a table."""
     return words.replace("|", "\\|")

@@ -1,4 +1,4 @@
-"""All that the report of a plain table says, of one series or of several, as one value and as tables of text."""
+"""The report of a plain table, of one series or of several, as one value and as tables of text."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from profiling.reporting.columns import Column
 from profiling.study import scaling
 from profiling.study.tables import Series
 
-PREDICTED = 6  # series up to which each has its prediction
+PREDICTED = 6  # number of series, the first ones, that get a prediction
 NO_TIME = "The table does not say how long runs took, or on how many nodes, cores and processes, where N/A stands."
 
 SHOWN = (
@@ -27,7 +27,7 @@ SHOWN = (
 
 
 def document(name: str, all_series: Sequence[Series], made: str, remark: str, ahead: Any) -> dict[str, Any]:
-    """The whole report; ``ahead`` makes the prediction of a series."""
+    """Return the whole report; ``ahead`` makes the prediction of a series."""
     found = [_of_series(series, ahead if place < PREDICTED else None) for place, series in enumerate(all_series)]
     first = all_series[0]
     kinds = list(dict.fromkeys(series.kind or "not said" for series in all_series))
@@ -53,7 +53,7 @@ def document(name: str, all_series: Sequence[Series], made: str, remark: str, ah
 
 
 def _notes(found: Sequence[dict[str, Any]]) -> list[str]:
-    """Those of all series once, those of some with the names of these."""
+    """Return the notes of all series once, and those of some series with the names of these."""
     named: dict[str, list[str]] = {}
     for one in found:
         for note in one["notes"]:
@@ -91,7 +91,7 @@ def _of_series(series: Series, ahead: Any) -> dict[str, Any]:
 
 
 def summary(document: dict[str, Any]) -> str:
-    """The result in one sentence for each of a few series."""
+    """Return the result in one sentence for each of a few series."""
     found = document["tables"]
     lines = [_sentence(one, len(found) > 1) for one in found[:4]]
     more = f" And {len(found) - 4} more series." if len(found) > 4 else ""
@@ -110,7 +110,7 @@ def _sentence(one: dict[str, Any], named: bool) -> str:
 
 
 def tables(document: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]], list[str]]]:
-    """Title, headings, rows and notes of each table, in reading order; those that are measured come first."""
+    """Return title, headings, rows and notes of each table in reading order, the measured ones first."""
     found = document["tables"]
     several = len(found) > 1
     measured, predicted, forms = [], [], []
@@ -136,7 +136,7 @@ def tables(document: dict[str, Any]) -> list[tuple[str, list[str], list[list[str
 
 
 def flat(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each point of each series."""
+    """Return a row for each point of each series."""
     return [
         {"name": one["series"], "kind": one["kind"], "unit": one["unit"]} | row
         for one in document["tables"]
@@ -145,7 +145,7 @@ def flat(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def repeats(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each measurement, which `report` and `predict` read again."""
+    """Return a row for each measurement, in a form that `report` and `predict` can read again."""
     return [
         {"name": one["series"]}
         | ({"kind": one["kind"]} if one["kind"] else {})

@@ -18,7 +18,7 @@ EMPTY = ("N/A", "one repeat", "base", "not yet")
 
 
 def page(document: dict[str, Any], drawn: "dict[str, Plot]") -> str:
-    """The content of index.html, which also contains the document as JSON. Every text in it is escaped."""
+    """Return the content of index.html, which also contains the document as JSON. Every text in it is escaped."""
     shown = blocks.blocks(document)
     measured = next(
         (place for place, block in enumerate(shown) if block.title.startswith(blocks.PREDICTED)), len(shown)

@@ -13,9 +13,9 @@ from profiling import text
 from profiling.reporting import style, sweep_table
 from profiling.reporting.style import INK, MUTED, ORANGE, PAPER
 
-FIGURES = 4  # at most that have an axis, if the table shows more
-LINES = 1000  # at most that are drawn, the best ones
-LABELS = 12  # at most per axis
+FIGURES = 4  # largest number of figures that get an axis, if the table shows more
+LINES = 1000  # largest number of lines that are drawn: those of the best points
+LABELS = 12  # largest number of labels per axis
 _UNDER_LABELS: Any = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.7, "pad": 0.6}
 WIDE = 50  # ratio of the largest to the smallest value from which on an axis is logarithmic
 
@@ -29,12 +29,12 @@ class _Axis(NamedTuple):
 
 
 def figure(content: dict[str, Any]) -> dict[str, tuple[str, str, style.Painter]]:
-    """Name, title, caption and painter of the figure; nothing if there is no point or nothing to compare.
+    """Return title, caption and painter by the figure's name; nothing if there are too few points or nothing varies.
 
     Parameters
     ----------
     content : dict
-        The table of the sweep, with its ``objective``: the figure by which lines are coloured.
+        Table of the sweep, with its ``objective``: the figure by which lines are coloured.
     """
     objective = content["objective"]
     shown = [objective, *(name for name in content["smallest"] if name != objective)][: 1 if content["by"] else FIGURES]
@@ -59,7 +59,7 @@ def figure(content: dict[str, Any]) -> dict[str, tuple[str, str, style.Painter]]
 
 
 def _parameter(name: str, points: Sequence[dict[str, Any]]) -> _Axis:
-    """A numeric axis if all values are numbers, else one of words in the order in which they were given."""
+    """Return the axis of a parameter: numeric if all values are numbers, else of words, numbers among them first."""
     words = [sweep_table.coordinate(point, name) for point in points]
     numbers = [_number(word) for word in words]
     if all(math.isfinite(number) for number in numbers):
@@ -83,7 +83,7 @@ def _figure(name: str, points: Sequence[dict[str, Any]]) -> _Axis:
 
 
 def _scale(numbers: Sequence[float]) -> Callable[[float], float]:
-    """Position of a number between the least and the largest one, 0 to 1; logarithmic if they span powers of ten."""
+    """Return a function from a number to its place between the least and the largest, 0 to 1, maybe logarithmic."""
     low, high = min(numbers), max(numbers)
     if low == high:
         return lambda number: 0.5

@@ -18,19 +18,19 @@ _OF_STEP = {
     "not told apart": ("undivided", 0),
 }
 _OF_TRACED = {"compute": 5, "communication": 1, "input": 3, "host": 2, "compile": 4, "idle": 0}
-LINES = 8  # number of ranks up to which each is a line; more ranks are a heat map
-TIPS = 40  # repeats up to which each is a mark of its own, with its value; more lie on each other
+LINES = 8  # largest number of ranks that are drawn as lines; more ranks are a heat map
+TIPS = 40  # largest number of repeats that each get a mark with its value; more would overlap
 
 
 def _sizes(axes: Axes, points: Sequence[dict[str, Any]]) -> None:
-    """An axis with one position per number of ranks."""
+    """Set up an axis with one position per number of ranks."""
     axes.set_xticks(range(len(points)), [str(point["workers"]) for point in points])
     axes.set_xlabel("ranks")
     axes.grid(False, axis="x")
 
 
 def _measured(axes: Axes, rows: Iterable[dict], key: str, tips: list[str], form: text.Form) -> None:
-    """Each point with its interval."""
+    """Draw each point with its interval."""
     for row in rows:
         value, interval = row[key], row[f"{key}_interval"]
         words = f"{text.plural(row['workers'], 'rank')}: {form(value)}"
@@ -120,7 +120,7 @@ def _breakdown(document: dict[str, Any], figure: Figure, tips: list[str]) -> Non
 def _stack(
     axes: Axes, points: Sequence[dict], parts: dict[str, tuple], label: str, columns: int, tips: list[str]
 ) -> None:
-    """A stacked bar per point. Parts: name -> colour, and height at each point."""
+    """Draw a stacked bar per point; ``parts`` is name -> colour, and height at each point."""
     bottoms = [0.0] * len(points)
     for name, (colour, heights) in parts.items():
         bars = axes.bar(range(len(points)), heights, 0.62, bottoms, color=colour, label=name)

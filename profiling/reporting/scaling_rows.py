@@ -16,9 +16,8 @@ from profiling.study.steps import UNIT
 
 
 def rows(study: Study, table: Sequence[scaling.Row], tariff: Tariff = NO_TARIFF) -> list[dict[str, Any]]:
-    """The rows of the table of a study of one series: a value (or None) for each column, from `scaling.table` and from
-    the records of the runs; what runs cost only where the user said a tariff.
-    """
+    """Return the rows of the table of a study of one series: a value (or None) for each column, from `scaling.table`
+    and the records of the runs. Costs are in it only if the user stated a tariff."""
     points = [study.by_ranks[row.workers] for row in table]
     scatter = variance.scatter([[math.log(_median(run)) for run in runs] for runs in points])
     return [
@@ -60,13 +59,13 @@ def _of_runs(runs: Sequence[Run], spread: confidence.Spread) -> dict[str, Any]:
 
 
 def _total(seconds: Sequence[np.ndarray | None]) -> float | None:
-    """The sum over the runs; None if one of them does not record it."""
+    """Return the sum over the runs; None if one of them does not record it."""
     known = [each for each in seconds if each is not None]
     return sum(float(each.sum()) for each in known) if len(known) == len(seconds) else None
 
 
 def _pop(runs: Sequence[Run], base: Sequence[Run]) -> dict[str, float]:
-    """Efficiencies as POP defines them (pop-coe.eu, further information, efficiency metrics), of sums over the runs."""
+    """Return POP's efficiencies (pop-coe.eu, further information, efficiency metrics), of sums over the runs."""
     useful, of_base = ([_useful(run) for run in each] for each in (runs, base))
     if not all(seconds.min() > 0 for seconds in (*useful, *of_base)):
         return {}
@@ -84,7 +83,7 @@ def _pop(runs: Sequence[Run], base: Sequence[Run]) -> dict[str, float]:
 
 
 def _useful(run: Run) -> np.ndarray:
-    """Seconds (ranks,) that each rank computed; zeros where the records do not say."""
+    """Return the seconds (ranks,) that each rank computed; zeros if the records do not say."""
     own, waits = run.steps.own_seconds, run.steps.input_seconds
     return np.zeros(1) if own is None or waits is None else (own - waits).sum(1)
 

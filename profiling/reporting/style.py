@@ -13,9 +13,9 @@ from profiling import text
 INK, MUTED, GRID, PAPER = "#1c2128", "#66707c", "#d8dee4", "#ffffff"
 BLUE, ORANGE = "#2166ac", "#c4560a"
 PARTS = ("#9aa5b1", "#6f9bc8", "#b3b8f0", "#e0b35a", "#d98880", "#2f9e77", "#a98bc9", "#5b6770", "#d16ba5", "#8a9a3b")
-"""The phases of a run, in their order."""
+"""Colours of the phases of a run, in their order."""
 COLOURS = (BLUE, PARTS[5], PARTS[4], PARTS[3], PARTS[8], PARTS[1], PARTS[6], PARTS[9], PARTS[7], PARTS[0])
-"""Of curves, in their order."""
+"""Colours of curves, in their order."""
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Painter = Callable[[dict[str, Any], Figure, list[str]], None]
@@ -23,20 +23,20 @@ Painter = Callable[[dict[str, Any], Figure, list[str]], None]
 
 
 def tip(tips: list[str], words: str) -> str:
-    """The id of a mark with this hover text."""
+    """Add a hover text to the list, and return the id of its mark."""
     tips.append(words)
     return f"tip{len(tips) - 1}"
 
 
 def power(largest: float) -> int:
-    """The power of ten, a multiple of three, that an axis up to this value is labelled in; 0 where none is needed."""
+    """Return the power of ten, a multiple of 3, in which to label an axis up to this value; 0 if none is needed."""
     if not 0 < largest < math.inf or 1e-2 <= largest < 1e5:
         return 0
     return 3 * math.floor(math.log10(largest) / 3)
 
 
 def short(value: float) -> str:
-    """A number at a tick, in few letters."""
+    """Format a number at a tick in few letters."""
     if abs(value) < 1e6:
         return text.number(value)
     mantissa, _, exponent = f"{value:.2e}".partition("e")
@@ -45,14 +45,14 @@ def short(value: float) -> str:
 
 
 def workers_axis(axes: Axes, workers: Sequence[int], works: str = "ranks") -> None:
-    """A logarithmic axis with the numbers of workers that there are."""
+    """Set up a logarithmic axis with ticks at the given numbers of workers."""
     axes.set_xscale("log", base=2)
     ticks(axes, workers)
     axes.set_xlabel(works)
 
 
 def ticks(axes: Axes, values: Sequence[float]) -> None:
-    """Marks of the horizontal axis at values, or at some of many."""
+    """Mark the horizontal axis at some values, or at a part of them if they are many."""
     shown = values if len(values) < 14 else values[:: len(values) // 10]
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -60,10 +60,10 @@ def ticks(axes: Axes, values: Sequence[float]) -> None:
 
 
 def rate_axis(axes: Axes, unit: str, label: str = "throughput") -> None:
-    """A logarithmic axis of throughput in a unit, or in a power of ten of it; to be called when its data are drawn."""
+    """Set up a logarithmic axis of throughput, in a unit or a power of ten of it; call it once the data are drawn."""
     tens = power(float(axes.dataLim.y1))
     axes.set_yscale("log")
-    low, high = axes.get_ylim()  # fewer places where many powers of ten are shown, so that no labels meet
+    low, high = axes.get_ylim()  # fewer ticks if many powers of ten are shown, so that labels do not overlap
     axes.yaxis.set_major_locator(
         LogLocator(subs=(1, 1.5, 2, 3, 5, 7) if high < 30 * low else (1, 3) if high < 1e4 * low else (1,))
     )

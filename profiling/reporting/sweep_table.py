@@ -12,14 +12,14 @@ NAMED = 8  # at most this many runs with the same reason are named
 
 
 def document(study: Sweep, by: str | None = None, smallest: bool | None = None) -> dict[str, Any]:
-    """The content of the table; its keys are described in docs/studies.md.
+    """Return the content of the table; docs/studies.md describes the keys.
 
     Parameters
     ----------
     study : Sweep
-        The points.
+        Points of the study.
     by : str, optional
-        The figure whose mean sorts the points, and the only one shown; without it all figures are shown.
+        Figure whose mean sorts the points, and the only one shown; without it all figures are shown.
     smallest : bool, optional
         Whether small values are good; by default the workload's target or the name of the figure decides.
 
@@ -75,7 +75,7 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
 
 
 def _why(run: Outcome, figure: str | None) -> str:
-    """Why a run or one of its figures is not in the table; empty if everything is."""
+    """Return why a run or one of its figures is not in the table; empty if all of it is."""
     if run.why:
         return run.why
     if figure is None:
@@ -86,20 +86,20 @@ def _why(run: Outcome, figure: str | None) -> str:
 
 
 def axes(content: dict[str, Any]) -> list[str]:
-    """The columns that distinguish the points: nodes only if they differ, or if nothing else does."""
+    """Return the columns that distinguish the points: nodes only if they differ, or if nothing else does."""
     points = content["points"]
     names = list(dict.fromkeys(name for point in points for name in point["values"]))
     return ([] if names and len({point["nodes"] for point in points}) == 1 else ["nodes"]) + names
 
 
 def coordinate(row: dict[str, Any], axis: str) -> str:
-    """The value of a point or run on an axis, as it was written."""
+    """Return the value of a point or run on an axis, as it was written."""
     value = str(row["nodes"]) if axis == "nodes" else row["values"].get(axis, "")
     return value if value.isprintable() else repr(value)
 
 
 def cells(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """The headings of the table and its cells, as text."""
+    """Return the headings of the table and its cells, as text."""
     by, points = content["by"], content["points"]
     columns: list[tuple[str, text.Form]] = [
         (axis, lambda point, axis=axis: coordinate(point, axis)) for axis in axes(content)
@@ -117,7 +117,7 @@ def cells(content: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def flat(content: dict[str, Any]) -> list[list[Any]]:
-    """The header and the rows of the table, its numbers in full, for CSV."""
+    """Return the header and the rows of the table, its numbers in full, for CSV."""
     by, names = content["by"], axes(content)
     keys = ("mean", "sd", "best", "worst", "best_run") if by else ("mean", "sd")
     first = [*names, "repeats", "asked"]
@@ -134,7 +134,7 @@ def flat(content: dict[str, Any]) -> list[list[Any]]:
 
 
 def of_runs(content: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row per run: its values on the axes, its state, its figures."""
+    """Return a row per run: its values on the axes, its state, its figures."""
     whys = {left["run"]: left["why"] for left in content["left_out"]}
     rows = []
     for run in content["runs"]:
@@ -145,12 +145,12 @@ def of_runs(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def column(figure: str, taken: Iterable[str]) -> str:
-    """The name of a figure's column, distinct from other columns."""
+    """Return the name of a figure's column, distinct from those of other columns."""
     return f"metric_{figure}" if figure in taken else figure
 
 
 def summary(content: dict[str, Any]) -> str:
-    """The result in one sentence; ``objective`` in the content is the figure that decides which point is the best."""
+    """Return the result in one sentence; ``objective`` in the content is the figure that decides the best point."""
     points, objective = content["points"], content["objective"]
     runs = f"{sum(point['done'] for point in points)} of {sum(point['asked'] for point in points)} runs are done"
     reached = [point for point in points if objective in point["figures"]]
@@ -166,7 +166,7 @@ def summary(content: dict[str, Any]) -> str:
 
 
 def notes(content: dict[str, Any]) -> list[str]:
-    """Notes for the reader: how the table is sorted, what it contains, and which runs it leaves out."""
+    """Return notes for the reader: how the table is sorted, what it contains, and which runs it leaves out."""
     by, points = content["by"], content["points"]
     lines = []
     if by is not None:
@@ -211,7 +211,7 @@ def _title(content: dict[str, Any], figure: str) -> str:
 
 
 def _having(point: dict[str, Any], figure: str | None) -> int:
-    """How many runs of a point are done and, if a figure is given, have it."""
+    """Return how many runs of a point are done and, if a figure is given, have it."""
     return point["done"] if figure is None else _of(point, figure, "repeats", 0)
 
 
@@ -225,7 +225,7 @@ def _shown(value: float | None) -> str:
 
 
 def _cell(point: dict[str, Any], figure: str, key: str) -> str:
-    """A value; the mean in digits that follow its interval."""
+    """Format a value; the mean in digits that follow its interval."""
     value, bounds = _of(point, figure, key, None), _of(point, figure, "interval", None)
     return text.within(**bounds)(value) if bounds and key == "mean" else _shown(value)
 

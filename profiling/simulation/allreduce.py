@@ -20,9 +20,8 @@ power of two, and r = p - p' ranks take no part in the rounds:
   neighbour gets the other half (alpha + n beta / 2), and at the end sends the result (alpha + n beta). In all
   (3 + 2 L) alpha + 4 n beta - 2 n beta / p'.
 
-The additions themselves are
-left out: they cost less than moving their data through memory. All formulas are without contention: the network gives
-every node its full speed at any size.
+The additions themselves are left out: they cost less than moving their data through memory. All formulas are without
+contention: the network gives every node its full speed at any size.
 
 R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of Collective Communication Operations in MPICH", IJHPCA 19(1),
 2005. Its text was not at hand when this was written: the terms of section 5.1 are as others quote them, and agree with
@@ -36,7 +35,7 @@ from typing import Literal, get_args
 
 @dataclass(frozen=True)
 class Link:
-    """A connection, one way."""
+    """A link, in one direction."""
 
     latency_s: float  # alpha: latency of a message
     bytes_per_s: float  # 1 / beta
@@ -44,10 +43,10 @@ class Link:
 
 @dataclass(frozen=True)
 class Links:
-    """The connections of a cluster."""
+    """The links of a cluster, by one protocol."""
 
     between: Link  # from a node to the others, over all its adapters together
-    within: Link  # from a rank to another one of its node
+    within: Link  # from a rank to another one on its node
 
 
 @dataclass(frozen=True)
@@ -56,34 +55,34 @@ class Cluster:
 
     nodes: int
     ranks_per_node: int
-    links: tuple[Links, ...]  # protocols; each message takes the one that is fastest for it
+    links: tuple[Links, ...]  # one per protocol; each message takes the one that is fastest for it
 
     @property
     def ranks(self) -> int:
-        """The number of ranks of all nodes."""
+        """Number of ranks on all nodes."""
         return self.nodes * self.ranks_per_node
 
 
 def ring(size: float, ranks: int, link: Link) -> float:
-    """Seconds of a ring allreduce of ``size`` bytes."""
+    """Return the seconds of a ring allreduce of ``size`` bytes."""
     return 2 * (ranks - 1) * (link.latency_s + size / ranks / link.bytes_per_s)
 
 
 def tree(size: float, ranks: int, link: Link) -> float:
-    """Seconds of an allreduce along pipelined binary trees, up and down."""
+    """Return the seconds of an allreduce along pipelined binary trees, up and down."""
     if ranks == 1:
         return 0.0
     return 2 * math.ceil(math.log2(ranks)) * link.latency_s + 2 * size / link.bytes_per_s
 
 
 def recursive_doubling(size: float, ranks: int, link: Link) -> float:
-    """Seconds of an allreduce by recursive doubling: few messages, each with all the data."""
+    """Return the seconds of an allreduce by recursive doubling: few messages, each with all the data."""
     levels = ranks.bit_length() - 1
     return (levels + 2 * (ranks != 2**levels)) * (link.latency_s + size / link.bytes_per_s)
 
 
 def halving_doubling(size: float, ranks: int, link: Link) -> float:
-    """Seconds of an allreduce by recursive halving, then doubling."""
+    """Return the seconds of an allreduce by recursive halving, then doubling."""
     levels = ranks.bit_length() - 1
     even = 2 * levels * link.latency_s + 2 * (1 - 1 / 2**levels) * size / link.bytes_per_s
     return even + (ranks != 2**levels) * (3 * link.latency_s + 2 * size / link.bytes_per_s)
@@ -95,7 +94,7 @@ FLAT = {
     "recursive-doubling": recursive_doubling,
     "halving-doubling": halving_doubling,
 }
-"""Name -> (bytes, ranks, link) -> seconds, for ranks that are all alike."""
+"""Name -> function of (bytes, ranks, link) that returns seconds, for ranks that all have the same link."""
 
 Algorithm = Literal[
     "auto",
@@ -108,12 +107,12 @@ Algorithm = Literal[
     "hierarchical-recursive-doubling",
     "hierarchical-halving-doubling",
 ]
-"""The names for `seconds`: algorithms for ranks that are all alike, or within the nodes and then between them."""
+"""Names that `seconds` takes: algorithms that ignore nodes, or that reduce within the nodes and then between them."""
 ALGORITHMS = get_args(Algorithm)
 
 
 def seconds(size: float, cluster: Cluster, algorithm: Algorithm = "auto") -> float:
-    """Time of an allreduce of some bytes. "auto" is the fastest algorithm for this size, as in MPI and NCCL."""
+    """Return the seconds of an allreduce of ``size`` bytes; "auto" is the fastest algorithm for it, as in NCCL, MPI."""
     if cluster.ranks == 1 or size == 0:
         return 0.0
     names = ALGORITHMS[1:] if algorithm == "auto" else [algorithm]
@@ -129,7 +128,7 @@ def _seconds(size: float, cluster: Cluster, links: Links, algorithm: str) -> flo
 
 
 def negotiation(cluster: Cluster) -> float:
-    """Seconds in which the ranks agree on what all of them have ready: two tiny allreduces, by recursive doubling.
+    """Return the seconds until ranks agree on what all have ready: two tiny allreduces, by recursive doubling.
 
     Horovod does this since 0.16, once its response cache knows the tensors (controller.cc, response_cache.cc).
     """
@@ -138,7 +137,7 @@ def negotiation(cluster: Cluster) -> float:
 
 
 def _as_one(cluster: Cluster, links: Links, algorithm: str) -> Link:
-    """The link between any two ranks, for an algorithm that knows nothing of nodes."""
+    """Return the link between any two ranks, for an algorithm that does not distinguish nodes."""
     between, within = links.between, links.within
     if cluster.nodes == 1:
         return within

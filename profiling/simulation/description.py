@@ -5,15 +5,15 @@ batch = 1                       # examples per rank and step
 seconds = 1.0                   # mean, from the beginning of a step until all gradients are ready, on one rank alone
 forward = 0.333                 # share of that before the backward pass; a third if not given
 update = 0.0                    # seconds after the gradients have been reduced
-site = "summit"                 # whose links; --site overrides it
+site = "summit"                 # site whose links to use; --site overrides it
 ranks_per_node = 6
 gradients = [[9408, 0.02], ...] # bytes of each, and its part of the backward pass, in the order of the FORWARD pass
 notes = ["..."]                 # printed with the result
 [jitter]
-rank_deviation = 0.015          # of the logarithm of the time of a rank, over the ranks
+rank_deviation = 0.015          # deviation of the logarithm of the time of a rank, over the ranks
 step_deviation = 0.0            # the same, over the steps of a rank
 [transport]
-overlap = true                  # and fusion_mib, cycle_ms, allreduce: as the options of python -m profiling simulate
+overlap = true                  # also fusion_mib, cycle_ms, allreduce: see the options of python -m profiling simulate
 """
 
 import tomllib
@@ -31,7 +31,7 @@ from profiling.simulation.jitter import Jitter
 from profiling.simulation.step_model import FORWARD, StepModel, Transport
 
 PUBLISHED = Path(__file__).with_name("published")
-"""Workloads of published studies, and in `SITES` the machines that they ran on."""
+"""Folder of the workloads of published studies; `SITES` has the machines that they ran on."""
 SITES = PUBLISHED / "sites"
 
 Positive = Annotated[float, Bounds(above=0)]
@@ -56,12 +56,12 @@ class _Description:
 
 
 def read(path: Path) -> StepModel:
-    """A description file, or one in profiling/simulation/published, given by its name.
+    """Read a description file, or one in profiling/simulation/published that is given by its name.
 
     Raises
     ------
     Refusal
-        No such file, an unknown key, a value of another kind.
+        If there is no such file, a key is unknown, or a value has the wrong type.
     """
     if not path.is_file() and (PUBLISHED / f"{path}.toml").is_file():
         path = PUBLISHED / f"{path}.toml"

@@ -14,19 +14,19 @@ from launch.plan.typed import NotNegative
 
 TAIL = 0.1  # share of the slowest measured steps, beyond which the tail is assumed to fall exponentially
 DRAWS = 2_000_000  # at most this many rank-steps are drawn
-STEPS = (8, 64)  # at least and at most this many are drawn
+STEPS = (8, 64)  # fewest and most steps that are drawn
 
 
 @dataclass(frozen=True)
 class Jitter:
     """Spread of the time that ranks compute."""
 
-    rank_deviation: NotNegative = 0.0  # of the logarithm of a rank's own factor, which is log-normal
-    step_factors: tuple[float, ...] = ()  # of single steps, as measured, with mean 1; if empty, see step_deviation
-    step_deviation: NotNegative = 0.0  # of the logarithm of a step's factor, if none were measured
+    rank_deviation: NotNegative = 0.0  # deviation of the logarithm of a rank's own factor, which is log-normal
+    step_factors: tuple[float, ...] = ()  # measured factors of single steps, with mean 1; if empty, see step_deviation
+    step_deviation: NotNegative = 0.0  # deviation of the logarithm of a step's factor, if none were measured
 
     def slowest(self, ranks: int, seed: int = 0) -> np.ndarray:
-        """The factor of the slowest rank in each of 8 to 64 steps; the same seed gives the same factors."""
+        """Draw the factor of the slowest rank in each of 8 to 64 steps; the same seed gives the same factors."""
         steps = min(max(DRAWS // ranks, STEPS[0]), STEPS[1])
         if not self:
             return np.ones(steps)
@@ -46,12 +46,12 @@ class Jitter:
 
 
 def _log_normal(generator: np.random.Generator, deviation: float, count: int) -> np.ndarray:
-    """Log-normal factors with mean 1; ``deviation`` is that of the logarithm."""
+    """Draw log-normal factors with mean 1; ``deviation`` is that of the logarithm."""
     return np.exp(deviation * generator.standard_normal(count) - deviation**2 / 2)
 
 
 def quantiles(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Quantiles of the measured values, with an exponential tail beyond the last tenth.
+    """Return quantiles of the measured values, with an exponential tail beyond the last tenth.
 
     The excess over a high threshold has an exponential tail for all distributions whose maxima tend to Gumbel's law,
     such as the normal, log-normal and gamma ones (Pickands 1975). A few measured values say no more about their tail.
@@ -69,7 +69,7 @@ def quantiles(measured: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def measure(seconds: np.ndarray) -> Jitter:
-    """The jitter of a run, from the ``seconds`` (ranks, steps) that each rank computed in each step."""
+    """Return the jitter of a run, from the ``seconds`` (ranks, steps) that each rank computed in each step."""
     ranks, steps = seconds.shape
     of_rank = seconds.mean(1)
     factors = seconds / of_rank[:, None]

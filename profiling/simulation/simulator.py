@@ -29,9 +29,9 @@ class Simulated:
     ranks: int
     step: float
     step_low: float  # 5th percentile over the steps
-    step_high: float  # 95th
-    slowest: float  # the part of it because the slowest rank computes longer than the mean
-    communication: float  # the part of it while nothing is computed
+    step_high: float  # 95th percentile
+    slowest: float  # part of the step for which the slowest rank computes longer than the mean one
+    communication: float  # part of the step in which nothing is computed
     messages: int  # per step, rounded
     throughput: float  # examples/s, all ranks
     efficiency: float  # throughput over that of equally many ranks that are as fast as the mean one and never wait
@@ -63,7 +63,7 @@ def simulate(model: StepModel, cluster: Cluster, jitter: float = 1.0, seed: int 
 
 
 def _communicated(model: StepModel, cluster: Cluster, factor: float) -> tuple[float, int]:
-    """When the last message of a step is complete, and how many there were; the slowest rank is ``factor`` slower."""
+    """Return when a step's last message is complete, and how many there were; computing takes ``factor`` as long."""
     computed = model.compute * factor
     if cluster.ranks == 1:
         return computed, 0
@@ -77,14 +77,14 @@ def _communicated(model: StepModel, cluster: Cluster, factor: float) -> tuple[fl
 
 
 def fuse(sizes: np.ndarray, ready: np.ndarray, transport: Transport) -> list[tuple[float, float]]:
-    """The messages for gradients of given sizes (bytes) that become ready at given times (rising).
+    """Return the messages for gradients of given sizes (bytes) that become ready at given times (rising).
 
     Each message (time, bytes) is sent at the end of a cycle. A gradient larger than the buffer travels alone.
     """
     cycle, room = transport.cycle_ms / 1e3, transport.fusion_mib * _MIB
     messages: list[tuple[float, float]] = []
     for size, at in zip(sizes.tolist(), ready.tolist(), strict=True):
-        # Rounding must not delay by a cycle what is ready at its end.
+        # Rounding must not delay a gradient that is ready at the end of a cycle by a whole cycle.
         tick = math.ceil(at / cycle - 1e-9) * cycle if cycle else at
         if messages and messages[-1][0] == tick and messages[-1][1] + size <= room:
             messages[-1] = tick, messages[-1][1] + size

@@ -28,9 +28,9 @@ FORWARD = 1 / 3
 class Transport:
     """How gradients travel."""
 
-    overlap: bool = False  # during the backward pass, as with Horovod's own optimizer; else after it, as in our loop
+    overlap: bool = False  # send in the backward pass, as Horovod's own optimizer does; else after it, as our loop
     fusion_mib: NotNegative = 128  # largest message: HOROVOD_FUSION_THRESHOLD (of 0.28; older ones had 64)
-    cycle_ms: NotNegative = 1  # between collections of ready gradients: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
+    cycle_ms: NotNegative = 1  # between looks for ready gradients: HOROVOD_CYCLE_TIME (of 0.28; older ones had 5)
     allreduce: Algorithm = "auto"
 
 
@@ -42,23 +42,23 @@ class StepModel:
     batch: float  # examples per rank
     sizes: np.ndarray  # (gradients,) bytes, in the order in which they become ready
     ready: np.ndarray  # (gradients,) seconds since the step began, rising
-    compute: float  # seconds since the step began until the last gradient is ready; the mean
+    compute: float  # mean seconds from the start of a step until the last gradient is ready
     update: float = 0.0  # seconds after the gradients have been reduced
     jitter: Jitter = field(default_factory=Jitter)
     transport: Transport = field(default_factory=Transport)
     unit: str = "examples/s"
-    site: str | None = None  # whose links, if the description says so
+    site: str | None = None  # site whose links it uses, if the description names one
     ranks_per_node: int | None = None
     notes: tuple[str, ...] = ()  # where it comes from, and what had to be assumed
 
 
 def of_run(run: RunDir) -> StepModel:
-    """The step of a run.
+    """Build the model of a step from a run.
 
     Raises
     ------
     Refusal
-        If it is not finished, cannot be timed, or was made before gradients were recorded.
+        If the run is not finished, cannot be timed, or was made before gradients were recorded.
     """
     result, training = run.result(), run.training()
     if result is None or training is None:
@@ -102,7 +102,7 @@ def of_run(run: RunDir) -> StepModel:
 
 
 def _of_trace(names: list[str], sizes: np.ndarray, operations: list[Operation]) -> tuple[float, np.ndarray] | None:
-    """Share of the forward pass, and of each gradient in the backward pass, by the longest operations of a trace.
+    """Return the shares of the forward pass, and of each gradient in the backward pass, by a trace's operations.
 
     An operation of the backward pass is named "gradient_tape/<network>/<layer>/...", with a "_1" after each if the
     network was called before. Its time is assigned to the gradients of that layer, by their bytes. Layers that are not
@@ -131,7 +131,7 @@ def _of_trace(names: list[str], sizes: np.ndarray, operations: list[Operation]) 
 
 
 def sending(model: StepModel, **changes: Any) -> StepModel:
-    """The same step with its gradients sent in another way; arguments that are None change nothing."""
+    """Return the same step with its gradients sent in another way; arguments that are None change nothing."""
     given = {key: value for key, value in changes.items() if value is not None}
     return dataclasses.replace(model, transport=dataclasses.replace(model.transport, **given))
 
@@ -139,7 +139,7 @@ def sending(model: StepModel, **changes: Any) -> StepModel:
 def model(
     name: str, batch: float, sizes: np.ndarray, compute: float, forward: float, shares: np.ndarray, **others: Any
 ) -> StepModel:
-    """A step from gradients in the order of the forward pass; the backward pass goes the other way.
+    """Build the model of a step from gradients in the order of the forward pass; the backward pass goes the other way.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def model(
     forward : float
         Share of ``compute`` before the backward pass.
     shares : ndarray, shape (gradients,)
-        The share of the backward pass that each gradient takes.
+        Share of the backward pass that each gradient takes.
     """
     ready = compute * (forward + (1 - forward) * np.cumsum(shares[::-1]) / shares.sum())
     return StepModel(name, batch, sizes[::-1].copy(), ready, compute, **others)

@@ -17,9 +17,9 @@ from profiling.study.confidence import Interval
 from profiling.study.runs import Study
 
 LEVEL = 0.95
-"""That all intervals hold."""
+"""Confidence that all intervals hold."""
 Place = tuple[str, int]
-"""The values of the axes of a series, and the number of ranks."""
+"""A point: the values of its series on the axes, and the number of ranks."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,19 @@ class Change:
     series: str
     workers: int
     repeats: tuple[int, int]
-    throughputs: tuple[float, float]  # harmonic means
+    throughputs: tuple[float, float]  # harmonic means, of the first and the second study
     ratio: float
-    interval: Interval | None  # None where nothing shows how much runs differ
+    interval: Interval | None  # None if nothing shows how much runs differ
 
     @property
     def verdict(self) -> str:
-        """What is sure of it."""
+        """What is certain about the change: faster, slower, no change seen, or unknown."""
         if self.interval is None:
             return "unknown"
         return "faster" if self.interval.low > 1 else "slower" if self.interval.high < 1 else "no change seen"
 
     def slower_by(self, part: float) -> bool:
-        """Whether it became slower by this part or more, and not by chance as far as that can be told."""
+        """Return whether the point became slower by this part or more, and not by chance as far as that can be told."""
         return self.ratio <= 1 - part and self.verdict in ("slower", "unknown")
 
 
@@ -54,18 +54,18 @@ class Changes:
     unit: str
     points: tuple[Change, ...]
     only: tuple[tuple[Place, ...], tuple[Place, ...]]  # points with a timed run in the first alone, in the second alone
-    degrees: int | None  # of freedom of the variance of all points; None where it is that of each
+    degrees: int | None  # degrees of freedom of the variance of all points; None if each point has its own
     alike: float | None  # p of the test that all points vary alike
-    among: int = 1  # comparisons whose intervals hold together
+    among: int = 1  # number of comparisons whose intervals hold together
 
 
 def part(word: str) -> float:
-    """A part of the throughput, as 5% or 0.05.
+    """Parse a part of the throughput, such as 5% or 0.05.
 
     Raises
     ------
     Refusal
-        If it is neither.
+        If the word is neither, or not between 0 and 100 %.
     """
     if match := re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", word):
         found = float(match[1]) / (100 if match[2] else 1)
@@ -75,7 +75,7 @@ def part(word: str) -> float:
 
 
 def failed(changes: Changes, slower: float | None) -> list[str]:
-    """Why a study fails that is not to be slower by this part: points that are, and those that have no run any more."""
+    """Return why a study fails that may not be ``slower`` by this part: points that are, or that lost their runs."""
     if slower is None:
         return []
     points = [point for point in changes.points if point.slower_by(slower)]
@@ -85,7 +85,7 @@ def failed(changes: Changes, slower: float | None) -> list[str]:
 
 
 def between(first: Study, second: Study, among: int = 1) -> Changes:
-    """The changes from one study to another.
+    """Compare two studies point by point.
 
     A point of one run is compared by the variance of all others, if they vary alike: had nothing changed, it would vary
     as they do. The intervals hold together with those of ``among`` such comparisons.
@@ -93,7 +93,7 @@ def between(first: Study, second: Study, among: int = 1) -> Changes:
     Raises
     ------
     Refusal
-        If they have no point in common, or throughputs in different units.
+        If the studies have no point in common, or throughputs in different units.
     """
     units = {run.unit for study in (first, second) for run in study.runs}
     if len(units) > 1:
@@ -135,7 +135,7 @@ def between(first: Study, second: Study, among: int = 1) -> Changes:
 
 
 def document(changes: Changes) -> dict[str, Any]:
-    """The changes for JSON; its keys are described in docs/readings.md."""
+    """Return the changes as a value for JSON; docs/readings.md describes the keys."""
     places = [[{"series": series, "workers": workers} for series, workers in only] for only in changes.only]
     return {
         "format": 1,
@@ -152,7 +152,7 @@ def document(changes: Changes) -> dict[str, Any]:
 
 
 def table(changes: Changes) -> str:
-    """The changes as a table, with what its reader must know."""
+    """Return the changes as a table."""
     columns: list[tuple[str, text.Form]] = [
         ("series", lambda point: point.series),
         ("ranks", lambda point: str(point.workers)),
@@ -168,7 +168,7 @@ def table(changes: Changes) -> str:
 
 
 def lines(changes: Changes) -> list[str]:
-    """What is sure, in words, and on what the intervals rest."""
+    """Return lines that say what is certain, and on what the intervals rest."""
     said = [
         f"{verdict} than {changes.first}: {', '.join(map(_by, points))}"
         for verdict in ("slower", "faster")
@@ -196,9 +196,9 @@ def lines(changes: Changes) -> list[str]:
 
 
 def _rates(study: Study) -> Mapping[Place, tuple[float, ...]]:
-    """The throughputs of the runs of each point, by rising number of ranks; the name of the workload is left out."""
+    """Return the throughputs of each point's runs, by rising number of ranks; the workload's name is left out."""
     found: dict[Place, list[float]] = {}
-    # As `profiling.study.runs` names a series.
+    # The name that `profiling.study.runs` gives a series begins with it.
     name = study.index.get("workload", "").rpartition("/")[2]
     for run in sorted(study.runs, key=lambda run: run.ranks):
         found.setdefault((run.series.removeprefix(name).strip(), run.ranks), []).append(run.throughput)

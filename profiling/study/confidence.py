@@ -14,7 +14,7 @@ from profiling.study.variance import student
 FEWEST = 6
 """Repeats that an interval without an assumed distribution needs (Hoefler & Belli, SC15, section 3.1.3: n > 5)."""
 Spread = tuple[float, int] | None
-"""The variance of a run, of the logarithm of a rate or time, and its degrees of freedom; None of a single run."""
+"""Run-to-run variance (of the logarithm of a rate or time) and its degrees of freedom; None for a single run."""
 RESAMPLES = 4000
 SEED = 20151115
 LEAST_VARIANCE = 0.1
@@ -32,13 +32,13 @@ class Interval:
 
 
 def harmonic_mean(rates: np.ndarray) -> np.ndarray:
-    """Harmonic mean along the last axis: the rate of all repeats together."""
+    """Return the harmonic mean along the last axis: the rate of all repeats together."""
     return rates.shape[-1] / np.sum(1 / rates, axis=-1)
 
 
 def rate(rates: tuple[float, ...], confidence: float = 0.95, spread: Spread = None) -> Interval | None:
-    """Interval of the harmonic mean of the repeats of a rate, of fewer than `FEWEST` with their ``spread``; None
-    without."""
+    """Return the interval of the harmonic mean of a rate's repeats; fewer than `FEWEST` need their ``spread`` or have
+    none."""
     if len(rates) >= FEWEST:
         return _studentised((rates,), confidence)
     if spread is None:
@@ -52,7 +52,7 @@ def ratio(
     confidence: float = 0.95,
     spreads: tuple[Spread, Spread] = (None, None),
 ) -> Interval | None:
-    """Interval of the ratio of two harmonic means; as `rate`. The ratio is of the means, never a mean of ratios."""
+    """Return the interval of the ratio of two harmonic means, as `rate` does; it is never a mean of ratios."""
     if min(len(numerator), len(denominator)) >= FEWEST:
         return _studentised((numerator, denominator), confidence)
     return student_ratio(numerator, denominator, confidence, spreads)
@@ -61,13 +61,13 @@ def ratio(
 def student_ratio(
     numerator: tuple[float, ...], denominator: tuple[float, ...], confidence: float, spreads: tuple[Spread, Spread]
 ) -> Interval | None:
-    """Student's interval of the ratio of two harmonic means, of any number of repeats; None without a spread."""
+    """Return Student's interval of the ratio of two harmonic means, of any number of repeats; None without a spread."""
     one, other = spreads
     if one is None or other is None:
         return None
     estimate = float(harmonic_mean(np.array(numerator)) / harmonic_mean(np.array(denominator)))
     first, second = one[0] / len(numerator), other[0] / len(denominator)
-    # A pooled variance is one; of two the degrees of freedom are those of Welch (1947), rounded down.
+    # A pooled variance is a single one; for two, the degrees of freedom are those of Welch (1947), rounded down.
     degrees = one[1]
     if one != other:
         errors = first**2 / one[1] + second**2 / other[1]
@@ -76,14 +76,14 @@ def student_ratio(
 
 
 def _around(estimate: float, variance: float, degrees: int, confidence: float) -> Interval:
-    """Student's interval, of a logarithm with this variance."""
+    """Return Student's interval around an estimate whose logarithm has this variance."""
     reach = math.exp(min(student(confidence, degrees) * math.sqrt(variance), 700.0))
     return Interval(estimate / reach, estimate * reach)
 
 
 def mean(values: tuple[float, ...], confidence: float = 0.95, spread: Spread = None) -> Interval | None:
-    """Interval of the arithmetic mean of the repeats of a figure of any sign; as `rate`, with the ``spread`` of the
-    figure itself."""
+    """Return the interval of the arithmetic mean of a figure's repeats, of any sign, as `rate` does; ``spread`` is that
+    of the figure itself."""
     if len(values) < FEWEST:
         if spread is None:
             return None
@@ -103,8 +103,8 @@ def mean(values: tuple[float, ...], confidence: float = 0.95, spread: Spread = N
 
 
 def median(values: tuple[float, ...], confidence: float = 0.95) -> Interval | None:
-    """Interval of the median of independent values, between two order statistics (Le Boudec 2010, Performance
-    Evaluation, theorem 2.1): of at least this probability, whatever the distribution.
+    """Return the interval of the median of independent values, between two order statistics (Le Boudec 2010,
+    Performance Evaluation, theorem 2.1): of at least this probability, whatever the distribution.
 
     None if not even the smallest and the largest value make such an interval: for 95 %, with fewer than 6 values.
     """
@@ -120,7 +120,7 @@ def median(values: tuple[float, ...], confidence: float = 0.95) -> Interval | No
 
 
 def outliers(rates: tuple[float, ...]) -> list[float]:
-    """Repeats beyond Tukey's fences (1.5 quartile ranges outside the quartiles); shown, never dropped."""
+    """Return the repeats beyond Tukey's fences (1.5 quartile ranges outside the quartiles); shown, never dropped."""
     if len(rates) < FEWEST:
         return []
     first, third = np.percentile(rates, (25, 75))
@@ -129,7 +129,7 @@ def outliers(rates: tuple[float, ...]) -> list[float]:
 
 
 def _studentised(samples: tuple[tuple[float, ...], ...], confidence: float) -> Interval:
-    """Studentised bootstrap of the log of a harmonic mean or of the ratio of two (Efron & Tibshirani 1993, ch. 12.5).
+    """Bootstrap the log of a harmonic mean or of the ratio of two, studentised (Efron & Tibshirani 1993, ch. 12.5).
 
     The log keeps the bounds above 0 and makes them follow a change of unit; dividing by the standard error of each
     resample keeps the coverage near the nominal one for few repeats, for which percentiles of resamples fall short.
@@ -154,6 +154,6 @@ def _studentised(samples: tuple[tuple[float, ...], ...], confidence: float) -> I
 
 
 def _variance(rates: np.ndarray) -> np.ndarray:
-    """Variance of the log of the harmonic mean along the last axis, by propagation from the mean of 1 / rate."""
+    """Return the variance of the log of the harmonic mean along the last axis, propagated from the mean of 1 / rate."""
     times = 1 / rates
     return np.var(times, axis=-1, ddof=1) / rates.shape[-1] / np.mean(times, axis=-1) ** 2

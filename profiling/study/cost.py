@@ -23,32 +23,32 @@ COLUMNS = (
     ("carbon_kg", "CO2e [kg]"),
     ("price", "price{currency}"),
 )
-"""Keys and titles of what a run costs."""
+"""Keys and titles of the costs of a run."""
 
 
 @dataclass(frozen=True)
 class Tariff:
-    """What a user says of costs; nothing is assumed in its place."""
+    """What the user states about costs; nothing is assumed in its place."""
 
     kg_per_kwh: float | None = None  # CO2e of the electricity
-    price: float | None = None  # of an hour
-    per: str = ""  # of a "GPU", a "node"; empty: of a GPU where the nodes have some, else of a node
+    price: float | None = None  # price of an hour
+    per: str = ""  # what the hour is of, "GPU" or "node"; empty: a GPU if the nodes have some, else a node
     currency: str = ""
 
     def __bool__(self) -> bool:
         return self.kg_per_kwh is not None or self.price is not None
 
     def hour(self, gpus: int) -> str:
-        """What the price is of, for runs with so many GPUs."""
+        """Return what the price is per hour of, "GPU" or "node", for runs with this many GPUs."""
         return self.per or ("GPU" if gpus else "node")
 
     def paid(self, seconds: float, nodes: int, gpus: int) -> float | None:
-        """The price of a run that held its nodes for so long; None without a price, or without the GPUs it is of."""
+        """Return the price of a run that held its nodes this long; None without a price, or the GPUs that it is of."""
         count = gpus if self.hour(gpus) == "GPU" else nodes
         return None if self.price is None or not count else self.price * count * seconds / 3600
 
     def notes(self, gpus: int) -> list[str]:
-        """What the numbers mean."""
+        """Return notes on what the numbers mean."""
         said = []
         if self.kg_per_kwh is not None:
             said.append(
@@ -65,12 +65,12 @@ NO_TARIFF = Tariff()
 
 
 def tariff(carbon_intensity: str | None, price: str | None) -> Tariff:
-    """The costs that the options say.
+    """Parse the options of costs.
 
     Raises
     ------
     Refusal
-        If one is not understood, or has no unit that it needs.
+        If an option is not understood, or lacks a unit that it needs.
     """
     of_carbon = {} if carbon_intensity is None else {"kg_per_kwh": _carbon(carbon_intensity)}
     return Tariff(**of_carbon, **({} if price is None else _price(price)))
@@ -96,7 +96,7 @@ def _price(word: str) -> dict[str, Any]:
 
 
 def of_runs(runs: Sequence[RunDir], tariff: Tariff) -> list[dict[str, float]]:
-    """What each run has cost so far: ``energy_kwh``, ``carbon_kg`` and ``price``; what is not known is absent."""
+    """Return what each run has cost so far: ``energy_kwh``, ``carbon_kg`` and ``price``; what is unknown is absent."""
     found: list[dict[str, float]] = []
     for run, used in zip(runs, usages([Span(run.readings) for run in runs], [POWER])):
         plan, costs = run.record(), {}
@@ -113,15 +113,15 @@ def of_runs(runs: Sequence[RunDir], tariff: Tariff) -> list[dict[str, float]]:
 
 
 def of_point(runs: Sequence[RunDir], tariff: Tariff) -> dict[str, float]:
-    """The means over the repeats of a point, of what is known of all of them."""
+    """Return the mean costs over the repeats of a point, as far as they are known for all of them."""
     costs = of_runs(runs, tariff)
     return {key: sum(of[key] for of in costs) / len(costs) for key, _ in COLUMNS if all(key in of for of in costs)}
 
 
 def attempt_seconds(events: Iterable[Event], finished: float) -> float | None:
-    """Seconds of the attempts of a run, without the time between them; None if the end of one is not known.
+    """Return the seconds of a run's attempts, without the time between them; None if the end of one is unknown.
 
-    If the end of the last one is not recorded yet, it is the time ``finished``.
+    If the end of the last attempt is not recorded yet, it is the Unix time ``finished``.
     """
     spent, started = 0.0, None
     for event in events:
@@ -137,7 +137,7 @@ def attempt_seconds(events: Iterable[Event], finished: float) -> float | None:
 
 
 def _finished(run: RunDir) -> float:
-    """When a run has ended that has not noted it: with its result; without one, it goes on."""
+    """Return when a run ended that has not noted it: when its result was written, or now if there is none."""
     try:
         return os.stat(run.result_json).st_mtime
     except OSError:

@@ -7,12 +7,12 @@ from typing import Any
 from profiling.study.run import Run
 from profiling.telemetry import readings
 
-BINS = 120  # of time
-ROWS = 128  # of ranks: if there are more, neighbours share a row
+BINS = 120  # number of bins of time
+ROWS = 128  # number of rows of ranks; if there are more ranks, neighbours share a row
 
 
 def history(runs: Sequence[Run]) -> dict[str, Any] | None:
-    """GPU utilisation and power of one run of a point, the one of median throughput, over its timed steps.
+    """Return GPU utilisation and power of one run of a point, the one of median throughput, over its timed steps.
 
     Returns
     -------

@@ -23,31 +23,31 @@ Target = tuple[str, str]
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run of a study."""
+    """A run of a study, with its results."""
 
     name: str
     nodes: int
-    values: dict[str, str]  # of its axes
+    values: dict[str, str]  # its values on the axes
     repeat: int
-    figures: dict[str, float]  # finite ones
+    figures: dict[str, float]  # its finite figures by name
     why: str  # why it has no figures: its state; empty for a run that is done
     unusable: dict[str, str] = field(
         default_factory=dict
     )  # figures that are not a finite number, or in an unusual unit -> what they are
-    epochs: tuple[float, float] | None = None  # trained, and asked for; None of what is not a training
-    ended_early: bool = False  # by --until, as others were better
+    epochs: tuple[float, float] | None = None  # epochs trained, and epochs asked for; None if it is not a training
+    ended_early: bool = False  # whether --until ended it because others were better
 
 
 def read(
     folder: Path, entries: Sequence[Entry], states: Callable[[Sequence[Path]], Sequence[str]]
 ) -> tuple[dict[str, Outcome], Target | None, dict[str, str]]:
-    """The outcome of each run of an index, the target of their workload, and the units of figures.
+    """Return the outcome of each run of an index, the target of their workload, and the units of figures.
 
     ``states`` says why runs have no result; it is called once for all of them.
     """
     found: dict[str, Outcome] = {}
     unfinished: list[Entry] = []
-    units: dict[str, dict[str, str]] = {}  # of each run
+    units: dict[str, dict[str, str]] = {}  # run -> figure -> unit
     target = None
     for entry in through(entries, "runs read"):
         run = RunDir(folder / entry["run"])
@@ -75,7 +75,7 @@ def read(
 
 
 def _keep_one_unit(runs: Mapping[str, Outcome], units: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """The units of figures; a figure that a run has in another unit than most is marked unusable there."""
+    """Return the usual units of figures; a figure is marked unusable in runs that have it in another unit."""
     seen: dict[str, Counter[str]] = {}
     for run, of in units.items():
         for name in runs[run].figures:
@@ -94,12 +94,12 @@ def _where(entry: Entry) -> tuple[str, int, dict[str, str], int]:
 
 
 def values_of(values: Mapping[str, str]) -> dict[str, str]:
-    """The values of the axes that tell points apart: runs that differ by their seed are repeats."""
+    """Return the values on the axes that tell points apart: runs that differ by their seed are repeats."""
     return {name: value for name, value in values.items() if name != "seed"}
 
 
 def _figures(metrics: Mapping[str, object]) -> tuple[dict[str, float], dict[str, str]]:
-    """The metrics that are finite numbers, and what the others are."""
+    """Return the metrics that are finite numbers, and what the others are."""
     finite, others = {}, {}
     for name, value in metrics.items():
         if isinstance(value, bool | int | float) and math.isfinite(value):

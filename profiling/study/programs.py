@@ -27,7 +27,7 @@ ALIKE = 0.02
 
 
 def printed_note(study: Study) -> str:
-    """Where a throughput that was printed comes from."""
+    """Say where a printed throughput comes from."""
     first = study.runs[0]
     names = [
         name
@@ -40,7 +40,7 @@ def printed_note(study: Study) -> str:
 
 
 def scaling_note(study: Study) -> str:
-    """How weak or strong was decided, if the program does not report its work."""
+    """Say how weak or strong scaling was decided for a program that does not report its work."""
     kind = study.index.get("scaling", "weak")
     note = f"{kind} scaling (--scaling): the program reports no work by which to tell"
     first, last = (study.by_ranks[ranks] for ranks in (min(study.by_ranks), max(study.by_ranks)))
@@ -51,22 +51,22 @@ def scaling_note(study: Study) -> str:
 
 
 def cooperation_note(study: Study) -> str:
-    """That each rank did the same work, or that this is unknown, from the largest run; empty if they cooperated."""
+    """Say if the ranks of the largest run each did the same work, or if that is unknown; empty if they cooperated."""
     largest = study.by_ranks[max(study.by_ranks)][-1].directory
     try:
         return cooperation.seen(largest, largest.plan())
-    except (Unreadable, Refusal):  # the plan of another version
+    except (Unreadable, Refusal):  # a plan of another version
         return ""
 
 
 def alike(works: Iterable[float]) -> bool:
-    """Whether the work of some runs is the same."""
+    """Return whether the work of some runs is the same."""
     works = list(works)
     return max(works) <= (1 + ALIKE) * min(works)
 
 
 def speeds(runs: Sequence[Run]) -> list[Run]:
-    """Runs, in their order. In weak scaling larger problems do not advance faster, so speeds are multiplied by work."""
+    """Return the runs; in weak scaling, where larger problems are not faster, with speeds multiplied by the work."""
     by_series: dict[str, list[Run]] = {}
     for run in runs:
         by_series.setdefault(run.series, []).append(run)
@@ -86,7 +86,7 @@ def _times_work(run: Run) -> Run:
 
 
 def work(fom: Mapping[str, Figure], result: Result) -> Throughput | None:
-    """The work that a program has printed, with its unit."""
+    """Return the work that a program printed, with its unit; None if it printed none."""
     metrics, units = result.get("metrics") or {}, result.get("units") or {}
     for name in figures.names(fom, ["work"]):
         if isinstance(value := metrics.get(name), int | float) and 0 < value < math.inf:

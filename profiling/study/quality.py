@@ -10,7 +10,7 @@ _MEETS = {">=": operator.ge, "<=": operator.le}
 
 
 def target(runs: Sequence[Run]) -> str | None:
-    """The target of the workload of these runs, in words; None if it has none."""
+    """Return the target of the workload of these runs, in words; None if it has none."""
     if not (aim := _target(runs[0])):
         return None
     metric, relation, value = aim
@@ -18,7 +18,7 @@ def target(runs: Sequence[Run]) -> str | None:
 
 
 def of_point(runs: Sequence[Run]) -> dict[str, Any]:
-    """For the repeats of a point: how many reached the target, and the mean time of all, None if one did not.
+    """Return how many repeats of a point reached the target, and the mean time of all, None if one did not reach it.
 
     The mean is the arithmetic one, as for costs (Hoefler & Belli, SC15, rule 3).
     """
@@ -30,10 +30,9 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def seconds_to_target(run: Run) -> float | None:
-    """Seconds from the start of a run until an evaluation met the target, summed over its attempts, without the time
-    between them and in the queue. None if there is no target, it was never met, or the end of an earlier
-    attempt is unknown.
-    """
+    """Return the seconds from the start of a run until an evaluation met the target, summed over its attempts, without
+    the time between them and in the queue. None if there is no target, it was never met, or the end of an earlier
+    attempt is unknown."""
     if not (aim := _target(run)):
         return None
     metric, relation, value = aim

@@ -10,13 +10,13 @@ from profiling.telemetry import notes, readings
 from profiling.telemetry.doubts import doubts
 from profiling.telemetry.usage import POWER, Span, Usage, cards, usages
 
-_COVERED, _LATE_S = 0.9, 2.0  # of the time of the timed steps that readings must cover; and what is lost at its ends
+_COVERED, _LATE_S = 0.9, 2.0  # share of the timed steps that readings must cover; s that may be lost at the ends
 _ACTIVITY = ("sm_activity", "tensor_activity")
 _WANTED = ("gpu_utilization", *_ACTIVITY, POWER, "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
 
 
 def of_point(runs: Sequence[Run]) -> dict[str, Any]:
-    """Numbers of a point, over all its runs: ratios of sums, never means of ratios; what was not read is absent.
+    """Return the numbers of a point over all its runs: ratios of sums, never means of ratios; unread ones are absent.
 
     gpu_utilisation, sm_activity, tensor_activity, power_w (all GPUs of a run, each over the time for which it is
     known), energy_per_example_j (of these times), peak_memory_bytes (the fullest GPU), peak_rss_bytes (the largest
@@ -62,24 +62,24 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def unread(runs: Sequence[Run]) -> str:
-    """Why nothing is known of the readings of all runs; empty if something may be."""
+    """Return why nothing is known of the readings of all runs; empty if something may be."""
     if any(readings.files(run.directory.readings) for run in runs):
         return "" if readings.can_be_read() else "duckdb, which reads the readings, is not installed"
     return "there are no readings" + " (--sample-hz 0)" * all(run.plan.get("sample_hz") == 0 for run in runs)
 
 
 def _all(used: Sequence[Usage], name: str) -> list[tuple[float, float]]:
-    """The values of a number from the runs that read it, and over how many seconds."""
+    """Return the values of a number from the usages that have it, each with the seconds that it covers."""
     return [(usage.numbers[name], usage.seconds) for usage in used if name in usage.numbers]
 
 
 def _whole(run: Run, used: Sequence[Usage]) -> set[str]:
-    """The cards that are there because ranks hold instances of them."""
+    """Return the cards that were read only because ranks hold instances (MIG) of them."""
     return notes.read(run.directory).whole if any((one.device or "").startswith("MIG-") for one in used) else set()
 
 
 def _gaps(run: Run, used: Sequence[Usage]) -> list[str]:
-    """Nodes whose readings cover less than the timed steps."""
+    """Return a line per node whose readings cover less than the timed steps."""
     seconds, hz = float(run.steps.rank0_seconds.sum()), run.plan.get("sample_hz") or 1.0
     least = _COVERED * seconds - _LATE_S - 2 / hz
     return [
@@ -90,7 +90,7 @@ def _gaps(run: Run, used: Sequence[Usage]) -> list[str]:
 
 
 def _recording(runs: Sequence[Run]) -> dict[str, float]:
-    """The share of recording in the phase in which steps are made and recorded."""
+    """Return the share of recording in the phase in which steps are made and recorded."""
     phases = [run.phases for run in runs]
     if not all("record" in each for each in phases):
         return {}
@@ -100,7 +100,7 @@ def _recording(runs: Sequence[Run]) -> dict[str, float]:
 
 
 def _utilisation(runs: Sequence[Run]) -> dict[str, float]:
-    """Model FLOPs utilisation: the operations that the timed steps need over those that the machine could have done."""
+    """Return the model FLOPs utilisation: operations that the timed steps need over those that were possible."""
     done = possible = 0.0
     for run in runs:
         per_example, peak = run.result.get("flops_per_example"), run.result.get("peak_flop_per_s")

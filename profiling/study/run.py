@@ -38,7 +38,7 @@ class Run:
     started: float | None  # Unix seconds, first attempt
     ended: float | None
     steps: Steps
-    printed: Throughput | None = None  # what its figures of merit say about it
+    printed: Throughput | None = None  # throughput by its figures of merit
     work: float | None = None  # reported work of all ranks: examples per step, or a figure; None if unreported
     work_unit: str | None = None
 
@@ -64,7 +64,7 @@ class Run:
 
     @property
     def all_steps(self) -> int:
-        """How many steps it made, including those that are not timed."""
+        """Number of steps that the run made, including those that are not timed."""
         return self.training["steps"] if self.training else self.result.get("steps", len(self.steps.number))
 
     @property
@@ -80,7 +80,7 @@ class Run:
 
     @property
     def crowded(self) -> list[str]:
-        """What its ranks have to share because there are fewer than ranks; on this machine all nodes are one."""
+        """What the ranks share because there are fewer than ranks; with the local backend all nodes are one machine."""
         together = self.ranks if self.plan["backend"] == "local" else self.plan["ranks_per_node"]
         needed, cores = together * (self.plan.get("cpus_per_task") or 1), self.environment.get("cores")
         each = "core" if needed == together else f"set of {self.plan.get('cpus_per_task')} cores"
@@ -92,7 +92,7 @@ class Run:
 
     @property
     def gpus(self) -> int:
-        """The GPUs of all nodes."""
+        """Number of GPUs of all nodes."""
         return self.plan.get("gpus_per_node", 0) * self.nodes
 
     @property
@@ -105,12 +105,12 @@ class Run:
 
 
 def finished(run: RunDir, series: str, entry: Entry, scaling: Scaling) -> Run | None:
-    """The run of an entry in a study's index; None if it has no result.
+    """Return the run of an entry in a study's index; None if it has no result.
 
     Raises
     ------
     steps.Unusable
-        If it cannot be timed; the message says why.
+        If the run cannot be timed; the message says why.
     """
     if not os.path.lexists(run.run_json):
         raise steps.Unusable("it is missing: there is no run.json; resume its study to run it again")

@@ -31,7 +31,7 @@ class Study:
 
     @property
     def series(self) -> list[str]:
-        """Their names: one per combination of the axes, ignoring seeds."""
+        """Names of the series: one per combination of the axes, ignoring seeds."""
         return list(dict.fromkeys(run.series for run in self.runs))
 
     @property
@@ -41,7 +41,7 @@ class Study:
 
     @property
     def whole(self) -> bool:
-        """Whether its runs have no steps."""
+        """Whether the runs have no steps."""
         return any(run.steps.whole for run in self.runs)
 
     @functools.cached_property
@@ -51,7 +51,7 @@ class Study:
         return {ranks: [run for run in self.runs if run.ranks == ranks] for ranks in sizes}
 
     def only(self, series: str) -> "Study":
-        """One series of it."""
+        """Return one series of the study."""
         entries = [entry for entry in self.index["runs"] if _series(self.index, entry) == series]
         names = {entry["run"] for entry in entries}
         return dataclasses.replace(
@@ -65,7 +65,7 @@ class Study:
 def read(
     folder: Path, states: Callable[[Sequence[Path]], Sequence[str]] | None = None, scaling: Scaling | None = None
 ) -> Study:
-    """The runs of a study that have finished and can be compared.
+    """Return the runs of a study that have finished and can be compared.
 
     ``states`` says why runs have no result; it is called once for all of them. ``scaling`` is used for programs that do
     not report their work; by default it is what the study was asked for.
@@ -73,7 +73,7 @@ def read(
     Raises
     ------
     Refusal
-        If there is none: no run in the index, or none that has finished and can be timed.
+        If there are no such runs: none in the index, or none that has finished and can be timed.
     """
     found = read_index(folder)
     if not found or not found["runs"]:
@@ -107,7 +107,7 @@ def read(
 
 
 def kind(study: Study) -> str:
-    """Weak or strong, from what the runs of a series did and not from what the study was called.
+    """Decide between weak and strong, from what the runs of a series did and not from what the study was called.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def kind(study: Study) -> str:
 
 
 def crowded(study: Study) -> list[str]:
-    """At which sizes ranks outnumber the cores or the GPUs that they run on."""
+    """Return lines that say at which sizes ranks outnumber the cores or the GPUs that they run on."""
     at: dict[str, list[int]] = defaultdict(list)
     for ranks, runs in study.by_ranks.items():
         for shared in dict.fromkeys(shared for run in runs for shared in run.crowded):
@@ -139,7 +139,7 @@ def crowded(study: Study) -> list[str]:
 
 
 def notes(study: Study) -> list[str]:
-    """Notes on the runs behind a table: what was timed, and what was left out and why."""
+    """Return notes on the runs behind a table: what was timed, and what was left out and why."""
     timed = sum(len(run.steps.number) for run in study.runs)
     left = sum((Counter(run.steps.left_out) for run in study.runs), Counter())
     training = all(run.training for run in study.runs)
@@ -191,7 +191,7 @@ def notes(study: Study) -> list[str]:
 
 
 def _otherwise(run: Run) -> float:
-    """By what part the throughput in the result of a run differs from that of its timed steps."""
+    """Return by what part the throughput in a run's result differs from that of its timed steps."""
     said = run.result.get("throughput_examples_per_s") if run.unit == steps.UNIT and not run.printed else None
     return abs(said / run.throughput - 1) if said else 0.0
 
@@ -203,7 +203,7 @@ def _series(index: StudyIndex, entry: Entry) -> str:
 
 
 def _unlike(runs: Sequence[Run]) -> dict[str, str]:
-    """The runs of a series that were made with other software or hardware than most: name -> why."""
+    """Return the runs of a series that were made with other software or hardware than most: name -> why."""
     usual = dict(Counter(tuple(sorted(run.made_with.items())) for run in runs).most_common(1)[0][0])
     unlike = {}
     for run in runs:

@@ -23,20 +23,20 @@ class Row:
     workers: int
     repeats: int
     throughput: float  # harmonic mean of the repeats
-    throughput_interval: Interval | None  # None: one repeat
-    speedup: float  # against the base point
+    throughput_interval: Interval | None  # None for one repeat
+    speedup: float  # relative to the base point
     efficiency: float
-    efficiency_interval: Interval | None  # None: one repeat here or at the base
+    efficiency_interval: Interval | None  # None for one repeat here or at the base
     fastest: float
     slowest: float
     outliers: tuple[float, ...]
-    degrees: int | None  # of freedom, of Student's interval of the throughput; None of another, or of none
-    pooled: bool  # whether the variance that it rests on is that of all points
-    alike: float | None  # p of the test that all points vary alike; None where fewer than two have repeats
+    degrees: int | None  # degrees of freedom of Student's interval of the throughput; None for another or no interval
+    pooled: bool  # whether that interval rests on the variance of all points
+    alike: float | None  # p of the test that all points vary alike; None if fewer than two have repeats
 
 
 def table(series: Series) -> list[Row]:
-    """The scaling table of a series by rising number of workers, of which the first is the base.
+    """Return the scaling table of a series by rising number of workers; the first row is the base.
 
     The base's efficiency is 1 by definition, so it has no interval.
     """
@@ -71,7 +71,7 @@ def table(series: Series) -> list[Row]:
 
 
 def notes(series: Series, rows: list[Row]) -> list[str]:
-    """Notes for the reader of the table: its base, how repeats were summarised, what is missing, outliers."""
+    """Return notes for the reader of the table: its base, how repeats are summarised, what is missing, outliers."""
     base = rows[0]
     held = {
         "weak": f"the work per {text.counted(1, series.works)[2:]} is held",
@@ -96,7 +96,7 @@ def notes(series: Series, rows: list[Row]) -> list[str]:
 
 
 def _intervals(rows: list[Row], works: str) -> list[str]:
-    """On what the intervals rest."""
+    """Return lines that say on what the intervals rest."""
     lines, one = [], [row.workers for row in rows if row.throughput_interval is None]
     if one:
         lines.append(f"no interval at {_counted(one, works)}: one run does not show how much runs differ")

@@ -10,12 +10,12 @@ from profiling.study.steps import UNIT, Steps
 
 
 def summary(timed: Steps) -> dict[str, Any]:
-    """The summary of the timed steps of a run, as in `python -m profiling summary --json`."""
+    """Return the summary of the timed steps of a run, as in `python -m profiling summary --json`."""
     seconds = timed.rank0_seconds
     interval, every = median_interval(seconds)
     shares: dict[str, Any] = dict.fromkeys(("waiting_share", "load_balance", "slowest_rank"))
     if timed.own_seconds is not None:
-        own = timed.own_seconds.mean(axis=1)  # of each rank
+        own = timed.own_seconds.mean(axis=1)  # mean over the steps, by rank
         shares["waiting_share"] = float(1 - timed.own_seconds.mean() / timed.seconds.mean())
         # POP's load balance: the mean over the ranks of their own work, over that of the slowest.
         shares["load_balance"], shares["slowest_rank"] = float(own.mean() / own.max()), int(own.argmax())
@@ -36,12 +36,12 @@ def summary(timed: Steps) -> dict[str, Any]:
 
 
 def median_interval(seconds: np.ndarray) -> tuple[confidence.Interval | None, int]:
-    """95 % interval of the median step, and the distance between the steps that are used for it.
+    """Return the 95 % interval of the median step, and the distance between the steps that are used for it.
 
     Successive steps are alike, and an interval needs independent ones. The distance is therefore the lag at which the
     autocorrelation of their order has fallen below 0.1, or a tenth of the run.
     """
-    # Of positions in sorted order, not lengths: a few long steps must not hide how alike the others are.
+    # Positions in sorted order, not lengths: a few long steps must not hide how alike the others are.
     places = seconds.argsort().argsort().astype(float)
     places -= places.mean()
     variance = float(places @ places)

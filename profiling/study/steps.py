@@ -65,7 +65,7 @@ class Steps:
     examples: float  # per step, all ranks together; or the work in another unit
     left_out: dict[str, int]  # reason -> steps that are not timed
     doubts: tuple[str, ...]  # oddities of the records, and what was done about them
-    unit: str = UNIT  # of the throughput
+    unit: str = UNIT  # unit of the throughput
     whole: bool = False  # whether the only step is the run itself, including its start-up
 
     @property
@@ -96,7 +96,7 @@ def read(
     plan: PlanRecord | None = None,
     events: Sequence[Event] | None = None,
 ) -> Steps:
-    """The steps of a finished run of some ranks. If a step was rerun after a kill, the last attempt counts.
+    """Return the timed steps of a finished run; if a step was rerun after a kill, its last attempt counts.
 
     If the program counts no examples, ``scaling`` says whether a step is the work of one rank (weak) or of all
     (strong). ``plan`` and ``events`` are those of the run, if they have been read already.
@@ -104,7 +104,7 @@ def read(
     Raises
     ------
     Unusable
-        Records of a rank are missing or double, the batch changes, or there are too few steps to time.
+        If records of a rank are missing or double, the batch changes, or there are too few steps to time.
     """
     try:
         plan = plan or run.record()
@@ -172,14 +172,14 @@ def read(
 
 
 def of_run(result: Result, events: Sequence[Event], ranks: int, scaling: str, work: Throughput | None = None) -> Steps:
-    """A finished run as a single step: its last attempt, from the start of the ranks to the end of the last one.
+    """Return a finished run as a single step: its last attempt, from the start of the ranks to the end of the last one.
 
     If its ``work`` is unknown, ``scaling`` says whether each rank did the same work (weak) or shared it (strong).
 
     Raises
     ------
     Unusable
-        If it has not recorded when that was.
+        If the run has not recorded when it began and ended.
     """
     times = {event["event"]: event["time"] for event in events if event["event"] in ("started", "ended")}
     started = times.get("started", math.nan)
@@ -203,7 +203,7 @@ def of_run(result: Result, events: Sequence[Event], ranks: int, scaling: str, wo
 
 
 def _lines(reader: StepReader) -> tuple[np.ndarray, int]:
-    """All records (lines, keys) of a run, and how many lines are not records."""
+    """Return all records (lines, keys) of a run, and the number of lines that are not records."""
     tables = [np.empty((0, len(_KEYS)))]
     for path in reader.files():
         rows = [_values(step) for step in reader.read(path)]
@@ -236,7 +236,7 @@ def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
 
 
 def _batch(batches: np.ndarray) -> int:
-    """Examples per step, all ranks together: the same in most steps."""
+    """Return the examples per step of all ranks together, which are the same in most steps."""
     different, times = np.unique(batches[np.isfinite(batches)], return_counts=True)
     usual = different[times.argmax()]
     if 2 * times.max() <= len(batches) or usual <= 0:
@@ -247,7 +247,7 @@ def _batch(batches: np.ndarray) -> int:
 
 
 def _clocks(table: np.ndarray, independent: bool) -> list[str]:
-    """Notes on the wall clocks. No number is based on them: lengths come from a monotonic clock.
+    """Return notes on the wall clocks. No number is based on them: lengths come from a monotonic clock.
 
     Ranks that work independently may be at the same step at any time, so only those that meet show clocks that differ.
     """

@@ -27,7 +27,7 @@ class Straggler:
     rank: int
     node: int | None  # None without readings
     device: str | None
-    first_step: int  # of the span in which it is late
+    first_step: int  # first step of the span in which it is late
     last_step: int
     since: float  # Unix seconds, start of the first step
     late_seconds: float  # per step, relative to the median rank, mean over the span
@@ -36,7 +36,7 @@ class Straggler:
 
 
 def find(run: RunDir, timed: Steps) -> list[Straggler]:
-    """The stragglers of a run of at least 3 ranks, the worst first. With two ranks, neither is late by itself.
+    """Find the stragglers of a run of at least 3 ranks, the worst first. With two ranks, neither is late by itself.
 
     A rank's own part of a step (its wait for the batch, and the computation until its gradients are ready) is compared
     with the median rank's. The span is the stretch of steps with the largest surplus of late ones over others
@@ -58,7 +58,7 @@ def find(run: RunDir, timed: Steps) -> list[Straggler]:
 
 
 def as_text(straggler: Straggler, since: str) -> str:
-    """A line about it; ``since`` is the time in words."""
+    """Return a line about a straggler; ``since`` is the time in words."""
     node = "" if straggler.node is None else f" on node {straggler.node}"
     device = f" ({straggler.device})" if straggler.device else ""
     why = "; ".join(straggler.because) or "neither input, clocks nor throttling explain it"
@@ -96,7 +96,7 @@ def _describe(run: RunDir, timed: Steps, lateness: np.ndarray, rank: int, span: 
 
 
 def _of_the_gpu(own: Usage, others: Sequence[Usage]) -> list[str]:
-    """How its GPU differs from those of the median rank."""
+    """Return lines on how the rank's GPU differs from the median of the other ranks' GPUs."""
 
     def against(name: str) -> tuple[float, float] | None:
         peers = [used.numbers[name] for used in others if name in used.numbers]

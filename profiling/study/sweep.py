@@ -32,10 +32,10 @@ _SMALL_IS_GOOD = {
 class Summary:
     """A figure over the repeats of a point."""
 
-    repeats: int  # that have it
-    mean: float  # arithmetic; of throughput harmonic, as of all rates
-    sd: float | None  # of the sample; None of one repeat
-    interval: Interval | None  # of the mean; None of one repeat
+    repeats: int  # number of repeats that have the figure
+    mean: float  # arithmetic; for throughput harmonic, as for all rates
+    sd: float | None  # standard deviation of the sample; None for one repeat
+    interval: Interval | None  # confidence interval of the mean; None for one repeat
     best: float
     best_run: str
     worst: float
@@ -51,14 +51,14 @@ class Point:
 
     @property
     def done(self) -> int:
-        """How many of its runs are done."""
+        """Number of runs that are done."""
         return sum(not run.why for run in self.runs)
 
     def summary(
         self, figure: str, smallest: bool, interval: bool = True, spread: confidence.Spread = None
     ) -> Summary | None:
-        """A figure over its repeats, None where none has it; ``interval`` asks for that, which takes its time, and
-        ``spread`` is what `Sweep.scatter` says of this point."""
+        """Summarise a figure over the repeats; None if no repeat has it. ``interval`` asks for the interval, which
+        takes time; ``spread`` is what `Sweep.scatter` says about this point."""
         having = [run for run in self.runs if figure in run.figures]
         if not having:
             return None
@@ -85,7 +85,7 @@ class Sweep:
     workload: str
     points: tuple[Point, ...]
     target: tuple[str, str] | None  # the metric of the workload's target, and its relation: ">=" or "<="
-    units: dict[str, str]  # of the figures that have one
+    units: dict[str, str]  # units of the figures that have one
 
     @property
     def runs(self) -> list[Outcome]:
@@ -111,7 +111,7 @@ class Sweep:
 
     @property
     def ended_early(self) -> dict[str, Any] | None:
-        """What --until has saved; None if no run has ended by it."""
+        """What --until has saved; None if it has ended no run."""
         known = [(run, *run.epochs) for run in self.runs if run.epochs]
         after = Counter(trained for run, trained, _ in known if run.ended_early)
         saved = {
@@ -123,12 +123,12 @@ class Sweep:
         return saved if after else None
 
     def figure(self, name: str) -> str:
-        """A figure by its name, in which blanks may replace underscores.
+        """Return the full name of a figure, given with blanks or underscores.
 
         Raises
         ------
         Refusal
-            If no run has it, though some are done.
+            If runs are done, and none has the figure.
         """
         for known in self.figures:
             if name in (known, known.replace("_", " ")):
@@ -138,7 +138,7 @@ class Sweep:
         return name
 
     def scatter(self, figure: str) -> Scatter:
-        """How much the repeats of each point differ in a figure, or of throughput in its logarithm."""
+        """Return how much the repeats of each point differ in a figure; for throughput, in its logarithm."""
         samples = [[run.figures[figure] for run in point.runs if figure in run.figures] for point in self.points]
         if figure == THROUGHPUT:
             samples = [
@@ -147,28 +147,28 @@ class Sweep:
         return scatter(samples)
 
     def smallest_is_best(self, figure: str) -> bool:
-        """Whether small values of a figure are good, according to the workload's target, else to its name."""
+        """Return whether small values of a figure are good, by the workload's target, else by the figure's name."""
         if self.target and self.target[0] == figure:
             return self.target[1] == "<="
         return bool(_SMALL_IS_GOOD & set(re.split(r"[^a-z]+", figure.lower())))
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether a study compares results: several points on one number of nodes, or only one number of nodes."""
+    """Return whether a study compares results: several points on one number of nodes, or only one number of nodes."""
     entries = (read_index(folder) or {"runs": []})["runs"]
     series = {tuple(values_of(entry["values"]).items()) for entry in entries}
     return len(series) > 1 or len({entry["nodes"] for entry in entries}) == 1
 
 
 def read(folder: Path, states: Callable[[Sequence[Path]], Sequence[str]]) -> Sweep:
-    """The points of a study, whatever the state of their runs.
+    """Return the points of a study, whatever the state of their runs.
 
     Parameters
     ----------
     folder : Path
-        Of the study.
+        Folder of the study.
     states : function
-        Says why runs have no result; it is called once for all of them.
+        Function that says why runs have no result; it is called once for all of them.
 
     Raises
     ------

@@ -38,19 +38,19 @@ class Series:
     """Throughput against the number of workers, measured in one way."""
 
     name: str
-    kind: str  # weak: the work per worker is held; strong: the work of all together; empty: nothing says it
+    kind: str  # weak: the work per worker is held; strong: the work of all together; empty: unknown
     unit: str
     points: tuple[Point, ...]  # by rising number of workers
-    notes: tuple[str, ...] = ()  # on what is behind the measurements
-    understood: str = ""  # how a table was read, in one line, where it had to be understood
-    parameter: str = ""  # what series of one table differ by, as the size of the problem
-    size: float | None = None  # its value
-    works: str = "workers"  # what is counted: GPUs, nodes
-    seconds: Mapping[int, float] = field(default_factory=dict)  # mean time of the repeats, where a table has times
-    counts: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # GPU, node ... -> how many, by workers
+    notes: tuple[str, ...] = ()  # notes on what is behind the measurements
+    understood: str = ""  # one line on how a table was read; empty if nothing had to be inferred
+    parameter: str = ""  # what the series of one table differ by, such as the size of the problem
+    size: float | None = None  # value of that parameter
+    works: str = "workers"  # what the workers are, in the plural: GPUs, nodes
+    seconds: Mapping[int, float] = field(default_factory=dict)  # workers -> mean time, if the table has times
+    counts: Mapping[str, Mapping[int, int]] = field(default_factory=dict)  # GPU, node ... -> workers -> how many
 
     def counted(self, workers: int) -> str:
-        """A number of workers in words."""
+        """Return a number of workers in words."""
         return text.counted(workers, self.works)
 
     @property
@@ -60,15 +60,16 @@ class Series:
 
 
 def read(path: Path, name: str | None = None, asked: Asked = NOTHING) -> Series:
-    """Read one series of a plain table, by its name where there are several.
+    """Read one series of a plain table, given by its name if there are several.
 
     A table is what people keep (`profiling.tables`): CSV, Markdown, JSON and others. Repeats are further rows; rows may
-    stand in any order. ``asked`` is what the user says of it.
+    stand in any order. ``asked`` is what the user states about it.
 
     Raises
     ------
     Refusal
-        No such file, not a table, an invalid value, several series or kinds, fewer than two points.
+        If there is no such file, it is not a table, a value is invalid, there are several series or kinds, or fewer
+        than two points.
     """
     table = reading(path, asked)
     chosen = _choose(path, name, [one.series for one in table.measurements])
@@ -76,7 +77,7 @@ def read(path: Path, name: str | None = None, asked: Asked = NOTHING) -> Series:
 
 
 def read_all(path: Path, asked: Asked = NOTHING) -> list[Series]:
-    """All series of a plain table, in their order; raises as `read`."""
+    """Return all series of a plain table, in their order; it raises as `read` does."""
     table = reading(path, asked)
     return [_of_table(path, table, name) for name in dict.fromkeys(one.series for one in table.measurements)]
 
@@ -103,17 +104,17 @@ def _of_table(path: Path, table: Reading, name: str) -> Series:
 
 
 def choose(study: runs.Study, name: str | None = None) -> runs.Study:
-    """One series of a study, selected as in `read`."""
+    """Return one series of a study, selected as in `read`."""
     return study.only(_choose(study.folder, name, study.series))
 
 
 def of_study(study: runs.Study) -> Series:
-    """The measured series of a study that has one series.
+    """Return the measured series of a study that has one series.
 
     Raises
     ------
     Refusal
-        One point only, or neither weak nor strong scaling.
+        If there is only one point, or the scaling is neither weak nor strong.
     """
     kind = runs.kind(study)
     measurements = [Measurement(run.name, run.series, kind, run.unit, run.ranks, run.throughput) for run in study.runs]
@@ -121,7 +122,7 @@ def of_study(study: runs.Study) -> Series:
 
 
 def names(path: Path) -> list[str]:
-    """The names of the series in a plain table, in their order."""
+    """Return the names of the series in a plain table, in their order."""
     return list(dict.fromkeys(one.series for one in reading(path).measurements))
 
 
@@ -161,7 +162,7 @@ def _some(where: Sequence[str]) -> str:
 
 
 def reading(path: Path, asked: Asked = NOTHING) -> Reading:
-    """What a plain table says; raises as `read`."""
+    """Return what a plain table says; it raises as `read` does."""
     if RunDir(path).run_json.is_file():
         raise Refusal(f"{path} is a run, and a table is that of a study: {command('summary', path)} shows the run")
     try:

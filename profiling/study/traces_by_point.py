@@ -17,7 +17,7 @@ from profiling.traces.timeline import PHASES
 
 
 def points(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
-    """The traced steps by number of ranks, also of runs without a timed step, such as those with a timeline.
+    """Return the traced steps by number of ranks, also of runs without a timed step, such as those with a timeline.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def points(study: Study) -> tuple[list[dict[str, Any]], list[str]]:
     Returns
     -------
     list of dict
-        By rising ``workers``, for those that were traced: ``runs`` (traced ones), ``steps`` (of all traced ranks),
+        Points that were traced, by rising ``workers``: ``runs`` (traced ones), ``steps`` (of all traced ranks),
         ``step_seconds`` (mean), ``shares`` (a part of `PARTS` or hidden -> share of the traced time, all ranks and runs
         together), and ``timeline``: None, or ``steps`` (of rank 0) and the ``seconds`` per step in which any tensor was
         in each of `PHASES`.

@@ -23,11 +23,11 @@ class Scatter:
     Attributes
     ----------
     variances : tuple of float
-        Of each point, of its sample; NaN of one repeat.
+        Sample variance of each point; NaN for one repeat.
     degrees : tuple of int
-        Of freedom of each: repeats less one.
+        Degrees of freedom of each point: repeats less one.
     alike : float or None
-        p of the test that all variances are the same; None where fewer than two points have repeats.
+        p of the test that all variances are the same; None if fewer than two points have repeats.
     """
 
     variances: tuple[float, ...]
@@ -40,15 +40,15 @@ class Scatter:
         return self.alike is not None and self.alike >= ALIKE
 
     def of(self, place: int) -> tuple[float, int] | None:
-        """The variance of a run of a point and its degrees of freedom; None of a point of one repeat, of which nothing
-        shows whether it varies as the others do."""
+        """Return the variance of a run of a point and its degrees of freedom; None for a point of one repeat, as
+        nothing shows whether it varies as the others do."""
         if not self.degrees[place]:
             return None
         return _pooled(self.variances, self.degrees) if self.pooled else (self.variances[place], self.degrees[place])
 
 
 def scatter(samples: Sequence[Sequence[float]]) -> Scatter:
-    """The scatter of points by their repeats; of rates and times give the logarithms."""
+    """Return the scatter of points, given their repeats; for rates and times give the logarithms."""
     degrees = tuple(max(0, len(sample) - 1) for sample in samples)
     variances = tuple(float(np.var(sample, ddof=1)) if len(sample) > 1 else math.nan for sample in samples)
     repeated = [(variance, freedom) for variance, freedom in zip(variances, degrees) if freedom]
@@ -62,9 +62,9 @@ def _pooled(variances: Sequence[float], degrees: Sequence[int]) -> tuple[float, 
 
 
 def _alike(variances: tuple[float, ...], degrees: tuple[int, ...]) -> float:
-    """p of Bartlett's test (1937, Proc. R. Soc. A 160), with the distribution of its statistic drawn, as that of a
-    chi-square is far from it for three repeats. Heavy tails lower it, which leads to wider intervals."""
-    if min(variances) <= 0:  # repeats that are equal, as of a table that is rounded
+    """Return p of Bartlett's test (1937, Proc. R. Soc. A 160). The distribution of its statistic is drawn, as a
+    chi-square is far from it for three repeats. Heavy tails lower p, which leads to wider intervals."""
+    if min(variances) <= 0:  # equal repeats, as in a table that is rounded
         return float(max(variances) <= 0)
     return float(np.mean(_drawn(degrees) >= _bartlett(np.array([variances]), np.array(degrees))[0]))
 
@@ -77,24 +77,24 @@ def _drawn(degrees: tuple[int, ...]) -> np.ndarray:
 
 
 def _bartlett(variances: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """The statistic along the last axis, without its constant."""
+    """Return Bartlett's statistic along the last axis, without its constant."""
     total = degrees.sum()
     return total * np.log(variances @ degrees / total) - np.log(variances) @ degrees
 
 
 @functools.lru_cache(maxsize=256)
 def student(level: float, degrees: int) -> float:
-    """The t between whose negative and itself Student's distribution has a probability.
+    """Return the t for which Student's distribution has a probability of ``level`` between -t and t.
 
     Its distribution function for whole degrees of freedom is a finite sum (Abramowitz & Stegun 1964, 26.7.3 and
-    26.7.4), which is inverted by halving.
+    26.7.4), which is inverted by bisection.
 
     Parameters
     ----------
     level : float
-        The probability, between 0 and 1.
+        Probability, between 0 and 1.
     degrees : int
-        Of freedom, 1 or more.
+        Degrees of freedom, 1 or more.
     """
     low, high = 0.0, math.pi / 2
     while high - low > 1e-14:
@@ -104,7 +104,7 @@ def student(level: float, degrees: int) -> float:
 
 
 def _between(angle: float, degrees: int) -> float:
-    """Probability between -t and t, where t is the root of the degrees of freedom times the tangent of the angle."""
+    """Return the probability between -t and t, where t is the root of the degrees of freedom times tan(angle)."""
     sine, cosine, odd = math.sin(angle), math.cos(angle), degrees % 2
     if degrees == 1:
         return 2 * angle / math.pi

@@ -14,12 +14,12 @@ from profiling.telemetry import plausible
 from profiling.telemetry.counters import Energy, Sums
 
 _NOT_SUPPORTED, _NOT_IMPLEMENTED, _NO_SYMBOL, _NO_PERMISSION, _NO_DATA = 2, 3, 5, 10, 40  # amdsmi_status_t
-_FOR_EVER = {_NOT_SUPPORTED, _NOT_IMPLEMENTED, _NO_SYMBOL, _NO_PERMISSION}  # it is not asked for again
+_FOR_EVER = {_NOT_SUPPORTED, _NOT_IMPLEMENTED, _NO_SYMBOL, _NO_PERMISSION}  # not asked for again
 _NONE = (None, "N/A", 0xFFFF, 0xFFFFFFFF, 2**64 - 1)  # how the bindings and the library write that there is no value
 
 
 def _calls(smi: Any) -> dict[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """Our names -> functions that return their values, in the units of the names.
+    """Return our names -> function that returns their values, in the units of the names.
 
     Lists of processes are left out, as for NVIDIA's cards. So is the status of violations, because the library itself
     waits between two samples for it.
@@ -81,11 +81,11 @@ class Card:
     Parameters
     ----------
     smi : module
-        ``amdsmi``, initialised.
+        Module ``amdsmi``, initialised.
     device : str
-        As the rank names it.
+        Name of the GPU, as the rank gives it.
     handle
-        Of the processor.
+        Handle of the processor in ``amdsmi``.
     """
 
     def __init__(self, smi: Any, device: str, handle: Any) -> None:
@@ -99,7 +99,7 @@ class Card:
         self._sums, self._energy = Sums(), Energy()
 
     def read(self) -> dict[str, int]:
-        """One reading. What the card does not report is absent."""
+        """Return one reading. What the card does not report is absent."""
         values: dict[str, int] = {}
         codes = {name: code for name, code in self.codes.items() if code in _FOR_EVER}
         for names, call in list(self._calls.items()):
@@ -130,7 +130,7 @@ class Card:
         return values
 
     def error_text(self, code: int) -> str:
-        """What AMD SMI calls a return code."""
+        """Return what AMD SMI calls a return code."""
         if code == plausible.IMPOSSIBLE:
             return plausible.REASON
         try:
@@ -140,19 +140,19 @@ class Card:
 
 
 def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
-    """The cards of a node.
+    """Open the cards of a node.
 
     Parameters
     ----------
     devices : sequence of str
-        The GPUs of ranks: "device 3", with HIP's number or a UUID, as in ROCR_VISIBLE_DEVICES.
+        GPUs of the ranks: "device 3", with HIP's number or a UUID, as in ROCR_VISIBLE_DEVICES.
 
     Returns
     -------
     list of Card
-        Their cards.
+        Cards that can be read.
     dict of str to str
-        Why, for each device that cannot be read.
+        Reason for each device that cannot be read.
     """
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # it prints where it searched for its library

@@ -3,17 +3,17 @@
 import time
 
 _MOST_A_SECOND = {"energy_mj": 20_000_000}
-"""By which a counter may grow: 20 kW. One that steps back by a little would else count all that it has counted."""
+"""How much a counter may grow in a second: 20 kW. Otherwise one that steps back a little would be added in full."""
 
 
 class Sums:
     """The sums of counters that wrap at 32 bits, or restart when a driver is reset."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[int, int, float]] = {}  # of each: what it said last, its sum, and when
+        self._known: dict[str, tuple[int, int, float]] = {}  # name -> its last value, its sum, and when
 
     def add(self, name: str, value: int, of_32_bits: bool = False) -> int | None:
-        """The sum of a counter, which says this now; None where it cannot have grown so much, which is not added."""
+        """Add a counter's value and return its sum; None if it cannot have grown so much, which is not added."""
         now = time.monotonic()
         last, total, then = self._known.get(name, (value, value, now))
         grown = value - last if value >= last else value - last + 2**32 if of_32_bits else value
@@ -25,7 +25,7 @@ class Sums:
 class Energy:
     """Energy of a card that does not count it, by the trapezoidal rule between its readings of power.
 
-    Between two readings with a gap of failed ones it is that rule too, so that energy and time are of the same span.
+    The rule also spans gaps of failed readings, so that energy and time are of the same span.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Energy:
         self._last: tuple[float, int] | None = None  # time, and power
 
     def add(self, values: dict[str, int]) -> None:
-        """Put ``integrated_energy_mj`` into a reading that has a power."""
+        """Add ``integrated_energy_mj`` to a reading that has a power."""
         now = time.monotonic()
         found = [values[name] for name in ("power_average_mw", "power_mw", "power_usage_mw") if name in values]
         power = (now, found[0]) if found else None

@@ -10,9 +10,9 @@ from profiling import text
 from profiling.telemetry import readings
 from profiling.telemetry.notes import Notes
 
-_LATE_S = 2.0  # and two readings: what a good sampler may be late at the end
-_START_S = 30.0  # what it may take until all ranks of a node are there
-_MISSING = 0.2  # of the readings in between, which a machine that is too busy leaves out
+_LATE_S = 2.0  # s, and two readings: how early a good sampler may stop before the end
+_START_S = 30.0  # s until all ranks of a node may have started
+_MISSING = 0.2  # share of the readings in between that a machine that is too busy may leave out
 
 
 class _Read(NamedTuple):
@@ -24,20 +24,20 @@ class _Read(NamedTuple):
 
 
 def gaps(run: RunDir, nodes: int, hz: float, notes: Notes, under_way: bool) -> list[str]:
-    """What the readings of a run do not cover, a line for each node and attempt.
+    """Return what the readings of a run do not cover, a line for each node and attempt.
 
     Parameters
     ----------
     run : RunDir
-        The run.
+        Run with the readings.
     nodes : int
-        How many it has.
+        Number of nodes of the run.
     hz : float
-        How often each was to be read a second; nothing is missing of 0.
+        Readings per second that were asked for; at 0 none are missing.
     notes : Notes
-        Of its samplers.
+        Notes of the run's samplers.
     under_way : bool
-        Whether it goes on, so that readings are to reach to this moment.
+        Whether the run goes on, so that readings should reach to this moment.
     """
     lines = [_hang(*hang) for hang in notes.hangs]
     if hz <= 0:
@@ -81,7 +81,7 @@ def _hang(node: int, attempt: int, device: str, when: float) -> str:
 
 
 def _attempts(events: Sequence[Event], found: Collection[_Read], under_way: bool) -> Mapping[int, tuple[float, float]]:
-    """When each attempt began and ended, Unix seconds; where its end is not noted, the last reading of any node."""
+    """Return when each attempt began and ended, Unix seconds; an end that is not noted is any node's last reading."""
     begun: dict[int, float] = {}
     over: dict[int, float] = {}
     for event in events:
@@ -98,7 +98,7 @@ def _attempts(events: Sequence[Event], found: Collection[_Read], under_way: bool
 
 
 def _found(run: RunDir) -> list[_Read]:
-    """The readings of the nodes themselves; none where nothing was read, or nothing here can read it."""
+    """Return the readings of the nodes themselves; none if nothing was read, or nothing here can read it."""
     database = readings.view(run.readings)
     if database is None:
         return []

@@ -1,22 +1,22 @@
-"""What a reader of numbers of GPUs must know of them: which were not believed, for how long, and of what they are."""
+"""What a reader must know about numbers of GPUs: which were not believed, what time they cover, what they are of."""
 
 from collections.abc import Collection, Sequence
 
 from profiling import text
 from profiling.telemetry.usage import Usage, cards
 
-_SHOWN = 3  # GPUs by name, of those of which the same is said
+_SHOWN = 3  # GPUs that are named if the same is said of several
 
 
 def doubts(found: Sequence[Usage], whole: Collection[str]) -> list[str]:
-    """Lines on the GPUs of a run; the same words of several are said once.
+    """Return lines on the GPUs of a run; what is the same for several is said once.
 
     Parameters
     ----------
     found : sequence of Usage
-        Of the run.
+        Usage of the run's GPUs, ranks and nodes.
     whole : collection of str
-        Cards that no rank holds, of which ranks hold instances (MIG).
+        Cards that no rank holds, but of which ranks hold instances (MIG).
     """
     gpus = cards(found)
     said: dict[str, list[str]] = {}

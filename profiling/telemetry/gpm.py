@@ -1,4 +1,4 @@
-"""What NVIDIA cards from Hopper on tell of their own work, through NVML's GPM: means between samples."""
+"""What NVIDIA cards from Hopper on report about their own work, through NVML's GPM: means between samples."""
 
 import contextlib
 import functools
@@ -11,15 +11,15 @@ import pynvml
 from pynvml import NVMLError
 
 NAME = "gpm"
-"""Under which it is noted why a card tells nothing of this."""
+"""Name under which it is noted why a card reports none of this."""
 SHORTEST_S = 0.1
-"""Between samples: NVIDIA asks for more than 100 ms, as the card renews its counters no more often."""
+"""Shortest time between samples: NVIDIA asks for more than 100 ms, as the card renews its counters no more often."""
 
 
 class _Metric(NamedTuple):
-    number: int  # NVML's
+    number: int  # NVML's number of the metric
     factor: int  # from its unit (%, MiB/s) to that of our column
-    counter: str = ""  # the column of a counter, which says more: the metric is asked for only where there is none
+    counter: str = ""  # column of a counter, which says more: the metric is read only if the card lacks it
 
 
 _METRICS = {
@@ -40,7 +40,7 @@ class Gpm:
     Parameters
     ----------
     handle : object
-        NVML's, of the card or the instance.
+        NVML's handle of the card or the instance.
     is_instance : bool
         Whether it is an instance. NVML samples the GPU instance: all of it, if several compute instances divide it.
     """
@@ -53,7 +53,7 @@ class Gpm:
         self._taken = -math.inf
 
     def read(self, counted: Collection[str]) -> Iterator[tuple[str, int, int]]:
-        """Column, NVML's return code and value of each metric since the sample before; nothing at the first one.
+        """Yield column, NVML's return code and value of each metric since the previous sample; at the first, nothing.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class Gpm:
         Raises
         ------
         NVMLError
-            If the card has no GPM, or there is no sample now. The one before stays: the next is compared with it.
+            If the card has no GPM, or there is no sample now. The previous sample stays: the next is compared with it.
         """
         now = time.monotonic()
         if now - self._taken < SHORTEST_S:
@@ -77,11 +77,11 @@ class Gpm:
             yield from self._between(before, sample, counted)
 
     def forget(self, names: Collection[str]) -> None:
-        """Ask no more for what this card never tells."""
+        """Stop asking for metrics that this card never reports."""
         self._metrics = {name: metric for name, metric in self._metrics.items() if name not in names}
 
     def free(self) -> None:
-        """Give the samples back. Without this they last as long as the process, which is meant for a card in use."""
+        """Free the samples. Otherwise they last as long as the process, as they should for a card in use."""
         for sample in self._samples:
             with contextlib.suppress(NVMLError):
                 pynvml.nvmlGpmSampleFree(sample)
@@ -111,4 +111,4 @@ class Gpm:
         pynvml.nvmlGpmMetricsGet(asked)
         for (name, metric), told in zip(metrics.items(), asked.metrics):
             value = told.value * metric.factor
-            yield name, told.nvmlReturn, round(value) if math.isfinite(value) else -1  # -1 is none that can be
+            yield name, told.nvmlReturn, round(value) if math.isfinite(value) else -1  # -1 is an impossible value

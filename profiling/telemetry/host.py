@@ -18,9 +18,9 @@ class Process:
     Parameters
     ----------
     pid : int
-        Its number; the process may have ended already.
+        Number of the process, which may have ended already.
     root : Path
-        Where /proc is; for tests.
+        Folder in which /proc is; for tests.
     """
 
     def __init__(self, pid: int, root: Path = Path("/")) -> None:
@@ -30,14 +30,14 @@ class Process:
             self._stat = os.open(self._proc / str(pid) / "stat", os.O_RDONLY)
 
     def alive(self) -> bool:
-        """False once it has ended, even if its exit status has not been fetched yet."""
+        """Return False once the process has ended, even if its exit status has not been fetched yet."""
         try:
             return _fields(os.pread(self._stat, _PART, 0))[0] not in (b"Z", b"X")
         except OSError:
             return False
 
     def read(self) -> dict[str, int]:
-        """cpu_ms and rss_bytes; nothing once it has ended."""
+        """Return cpu_ms and rss_bytes; nothing once the process has ended."""
         try:
             found = [_fields(os.pread(self._stat, _PART, 0)), *self._children(self._pid)]
         except OSError:
@@ -47,7 +47,7 @@ class Process:
         return {"cpu_ms": ticks * _TICK_MS, "rss_bytes": sum(int(fields[21]) for fields in found) * _PAGE}
 
     def _children(self, pid: int) -> Iterator[list[bytes]]:
-        """The children of all generations that the main threads have started."""
+        """Yield the children of all generations that the main threads have started."""
         try:
             children = (self._proc / str(pid) / "task" / str(pid) / "children").read_bytes().split()
         except OSError:  # ended, or a kernel without CONFIG_PROC_CHILDREN
@@ -61,17 +61,17 @@ class Process:
 
 
 class Host:
-    """The node.
+    """The counters of the node.
 
     Parameters
     ----------
     root : Path
-        Where /proc and /sys are; for tests.
+        Folder in which /proc and /sys are; for tests.
 
     Attributes
     ----------
     lacks : dict of str to str
-        What cannot be read here, and why.
+        What cannot be read here -> why.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -92,7 +92,7 @@ class Host:
                 self.lacks |= dict.fromkeys(names, getattr(error, "strerror", None) or str(error))
 
     def read(self) -> dict[str, int]:
-        """One reading, with the names of `profiling.telemetry.readings`; what cannot be read is absent."""
+        """Return one reading, with the names of `profiling.telemetry.readings`; what cannot be read is absent."""
         values: dict[str, int] = {}
         for names, source in self._sources.items():
             with contextlib.suppress(*_ERRORS):
@@ -172,5 +172,5 @@ class _Energy:
 
 
 def _fields(stat: bytes) -> list[bytes]:
-    """/proc/PID/stat from its third field on: the second is a name that may hold blanks and parentheses."""
+    """Return the fields of /proc/PID/stat from the third on; the second is a name that may hold blanks and brackets."""
     return stat[stat.rindex(b")") + 2 :].split()

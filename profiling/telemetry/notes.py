@@ -1,4 +1,4 @@
-"""What the samplers of a run have noted: which GPUs they read, what these do not tell, when they began and ended."""
+"""What the samplers of a run have noted: which GPUs they read, what these do not report, when they began and ended."""
 
 from collections import Counter
 from typing import Any, NamedTuple, TypedDict
@@ -22,16 +22,16 @@ class _Note(TypedDict, total=False):
 
 
 class Notes(NamedTuple):
-    """Those of all nodes."""
+    """The notes of all nodes."""
 
     troubles: Counter[str]  # what could not be read, and how often that was noted
-    whole: set[str]  # cards that no rank holds: instances (MIG) of them are
+    whole: set[str]  # cards that no rank holds, but of which ranks hold instances (MIG)
     ended: set[tuple[int, int]]  # nodes and attempts whose sampler has ended with its ranks
     hangs: list[tuple[int, int, str, float]]  # node, attempt, GPU or "", and when (Unix seconds) it did not answer
 
 
 def read(run: RunDir) -> Notes:
-    """The notes of a run; none where nothing was read."""
+    """Return the notes of a run; empty ones if nothing was read."""
     found = Notes(Counter(), set(), set(), [])
     for path in run.readings.glob("node*.notes"):
         number = path.stem.removeprefix("node")

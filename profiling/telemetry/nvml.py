@@ -12,7 +12,7 @@ from profiling.telemetry.counters import Energy, Sums
 from profiling.telemetry.gpm import NAME as GPM
 from profiling.telemetry.gpm import Gpm
 
-_ALL_LINKS = 2**32 - 1  # as the scope of an NVLink counter: the sum over the card's links (nvml.h, nvmlFieldValue_t)
+_ALL_LINKS = 2**32 - 1  # scope of an NVLink counter: the sum over the card's links (nvml.h, nvmlFieldValue_t)
 
 # Asked for in one call: our name -> (NVML's field, its scope, how many of its units make one of ours). Of the
 # counters of lowered clocks only the old ones are here: NVML renumbered the newer ones in CUDA 13.
@@ -35,7 +35,7 @@ _FIELDS = {
     "ecc_uncorrected": (pynvml.NVML_FI_DEV_ECC_DBE_VOL_TOTAL, 0, 1),
 }
 _LEVELS = ("power_mw", "power_average_mw", "module_power_mw", "memory_temperature_c")  # the others are counters
-_OF_FEW = ("module_power_mw",)  # which only a GPU on a module with a processor has: that it lacks it is no news
+_OF_FEW = ("module_power_mw",)  # only on a module with a processor; that other GPUs lack it is not noted
 
 
 def _utilization(handle: Any) -> tuple[int, ...]:
@@ -76,8 +76,8 @@ _FOR_EVER = {
     pynvml.NVML_ERROR_FUNCTION_NOT_FOUND,
     pynvml.NVML_ERROR_DEPRECATED,
 }
-_INSTANCE = "MIG-"  # how UUIDs of instances begin
-_MEMBER = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # of the union, by nvmlValueType_t
+_INSTANCE = "MIG-"  # prefix of the UUIDs of instances
+_MEMBER = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")  # members of the union, by nvmlValueType_t
 
 
 class Card:
@@ -86,15 +86,15 @@ class Card:
     Parameters
     ----------
     device : str
-        Its UUID.
+        UUID of the card or instance.
     gpm : bool
-        Whether to read its own activity, where it tells that.
+        Whether to read the activity that the card itself reports (GPM), if it does.
 
     Attributes
     ----------
     codes : dict of str to int
         NVML's return code for each field that was absent from the last reading, or is never asked for again;
-        `plausible.IMPOSSIBLE` where the value cannot be. Under ``gpm`` it stands for all that GPM would tell.
+        `plausible.IMPOSSIBLE` if the value cannot be. The code of ``gpm`` stands for all that GPM would report.
 
     Raises
     ------
@@ -116,7 +116,7 @@ class Card:
         self._gpm = Gpm(self._handle, device.startswith(_INSTANCE)) if gpm else None
 
     def read(self) -> dict[str, int]:
-        """One reading, with the names of `profiling.telemetry.readings`. What the card does not report is absent."""
+        """Return one reading, named as in `profiling.telemetry.readings`. What the card does not report is absent."""
         values: dict[str, int] = {}
         if self.lost:
             return values
@@ -128,12 +128,12 @@ class Card:
                 values[name] = value
             else:
                 codes[name] = plausible.IMPOSSIBLE
-        # One word for both would hide that this is an average on some cards and instantaneous on others.
+        # power_usage_mw is an average on some cards and of an instant on others, so the two that say which come first.
         if "power_mw" in values or "power_average_mw" in values:
             values.pop("power_usage_mw", None)
             self._calls.pop(("power_usage_mw",), None)
         if codes.get("energy_mj") in _FOR_EVER:
-            self._energy.add(values)  # before Volta
+            self._energy.add(values)  # cards before Volta do not count it
         self._forget(codes)
         self.codes = {name: code for name, code in codes.items() if name not in _OF_FEW or code not in _FOR_EVER}
         self.lost = pynvml.NVML_ERROR_GPU_IS_LOST in codes.values()
@@ -141,7 +141,7 @@ class Card:
 
     @staticmethod
     def error_text(code: int) -> str:
-        """What NVML calls a return code."""
+        """Return what NVML calls a return code."""
         return plausible.REASON if code == plausible.IMPOSSIBLE else gpus.reason(NVMLError(code))
 
     def _read_fields(self) -> Iterator[tuple[str, int, int]]:
@@ -191,12 +191,12 @@ class Card:
 
 
 def _code(error: Exception) -> int:
-    """NVML's return code. An error of the bindings must not cost the other fields, so it becomes an unknown one."""
+    """Return NVML's return code. An error of the bindings must not cost the other fields: it becomes an unknown one."""
     return getattr(error, "value", pynvml.NVML_ERROR_UNKNOWN)
 
 
 def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
-    """The cards of a node.
+    """Open the cards of a node.
 
     Parameters
     ----------
@@ -206,9 +206,9 @@ def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
     Returns
     -------
     list of Card
-        Their cards, and after each instance (MIG) the card that it is part of, once: only the card knows its power.
+        The cards, and after each instance (MIG) the card that it is part of, once: only the card knows its power.
     dict of str to str
-        Why, for each device that cannot be read.
+        Reason for each device that cannot be read.
     """
     cards: dict[str, Card] = {}
     missing = {}
@@ -225,14 +225,14 @@ def open_cards(devices: Sequence[str]) -> tuple[list[Card], dict[str, str]]:
         try:
             whole = _whole(device)
             if whole not in cards:
-                cards[whole] = Card(whole, gpm=False)  # its instances tell theirs
+                cards[whole] = Card(whole, gpm=False)  # its instances report their activity
         except (NVMLError, UnicodeDecodeError) as error:
             missing[f"the card of {device}"] = gpus.reason(error)
     return list(cards.values()), missing
 
 
 def _whole(device: str) -> str:
-    """The UUID of the card that an instance is part of; for a card, its own."""
+    """Return the UUID of the card that an instance is part of; for a card, its own."""
     if not device.startswith(_INSTANCE):
         return device
     handle = pynvml.nvmlDeviceGetHandleByUUID(device)

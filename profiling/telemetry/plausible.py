@@ -1,12 +1,12 @@
 """Values that no GPU has, such as all bits set: drivers answer so where they have none, and readings leave them out."""
 
 IMPOSSIBLE = -1
-"""In the place of a driver's return code: it said that all went well."""
+"""Replaces the return code of a driver that reported success with such a value."""
 REASON = "a value that cannot be, left out"
 
 _ALL_BITS = {2**32 - 1, 2**63 - 1, 2**64 - 1}
 _PER_MILLE = (0, 1000)
-_POWER_MW = (1, 20_000_000)  # a card that answers uses some
+_POWER_MW = (1, 20_000_000)  # a card that answers draws some
 _RANGES = {
     "gpu_utilization": (0, 100),
     "memory_utilization": (0, 100),
@@ -27,14 +27,14 @@ _RANGES = {
 
 
 def possible(name: str, value: int) -> bool:
-    """Whether a GPU can have this value.
+    """Return whether a GPU can have this value.
 
     Parameters
     ----------
     name : str
         A column of `profiling.telemetry.reading_lines.READING`.
     value : int
-        In its unit; of a counter also as the driver gives it.
+        Value in the unit of the column; for a counter, also as the driver gives it.
     """
     least, most = _RANGES.get(name, (0, 2**63 - 1))
     return least <= value <= most and value not in _ALL_BITS

@@ -1,7 +1,7 @@
-"""The power of a GPU from what its driver tells of it: a counter of energy, an average, and readings of an instant.
+"""The power of a GPU from what its driver reports: a counter of energy, an average, and readings of an instant.
 
-They tell of one quantity and are held against each other: a counter may stand still, or be that of half a card or of a
-module with its processor.
+All of them measure one quantity and are compared: a counter may stand still, or be that of half a card or of a module
+with its processor.
 """
 
 import math
@@ -9,31 +9,31 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 APART = 0.2
-"""Relative difference between a counter and the readings of power above which the counter is not used. Of a constant
+"""Relative difference between a counter and the readings of power above which the counter is not used. At a constant
 load they differ by up to 5 %, as sensors do (Yang, Adamek & Armour 2023, arXiv 2312.02741)."""
-FEWEST, SHORTEST_S = 5, 2.0  # readings, and seconds, below which they are not compared
-_STILL_S = 1.0  # some counters move ten times a second
+FEWEST, SHORTEST_S = 5, 2.0  # number of readings, and seconds, below which they are not compared
+_STILL_S = 1.0  # s after which a counter must have moved; some move ten times a second
 
 
 class Power(NamedTuple):
     """Mean power over the time for which it is known."""
 
     watts: float | None
-    way: str  # counted; integrated, from readings; read, the mean of readings
-    doubt: str = ""  # what contradicts what
+    way: str  # "counted"; "integrated", from readings; "read", the mean of readings
+    doubt: str = ""  # what contradicts the counter, if anything does
 
 
 def power(told: Mapping[str, float], seconds: float) -> Power | None:
-    """The mean power of a GPU; None where its driver tells none.
+    """Return the mean power of a GPU; None if its driver reports none.
 
     Parameters
     ----------
     told : mapping of str to float
-        W, of what there is: ``counted`` and ``integrated`` energy over its time, means of ``average``, ``usage``,
+        W, as far as known: ``counted`` and ``integrated`` energy over its time, means of ``average``, ``usage``,
         ``instant`` and ``module`` (the GPU with its processor), ``deviation`` of a single reading and how many
         ``readings`` of power there are.
     seconds : float
-        For which the GPU was read.
+        Seconds over which the GPU was read.
     """
     shown = {name: told[name] for name in ("average", "usage", "instant") if name in told}
     read = next(iter(shown.values()), None)

@@ -92,7 +92,7 @@ class ReadingWriter:
     Parameters
     ----------
     path : Path
-        The file; created with its folder if absent.
+        File, created with its folder if absent.
     """
 
     INTERVAL = 1.0  # seconds

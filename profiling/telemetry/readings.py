@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import duckdb
 
 WORTH_BYTES = 2**16
-"""Lines below this stay lines: the footer of a Parquet file of these columns is as large as ten seconds of them."""
+"""Size below which lines stay lines: the footer of a Parquet file of these columns takes as much as ten seconds."""
 
 # DuckDB encodes by differences only in version 2, and only columns that are not dictionaries.
 FORM = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 6, DICTIONARY_SIZE_LIMIT 1000"
@@ -42,12 +42,12 @@ def compact(lines: Path) -> Path:
     Parameters
     ----------
     lines : Path
-        Ends in .jsonl.
+        File of lines, which ends in .jsonl.
 
     Returns
     -------
     Path
-        The file that holds the readings now: the lines themselves, if they are few or DuckDB is not installed.
+        File that holds the readings now: the lines themselves, if they are few or DuckDB is not installed.
     """
     if lines.stat().st_size < WORTH_BYTES or find_spec("duckdb") is None:
         return lines
@@ -78,7 +78,7 @@ class Parquet(NamedTuple):
 
 
 def parquet(folder: Path) -> Parquet:
-    """The Parquet files of a folder, sorted by whether both ends have the mark of the format."""
+    """Sort the Parquet files of a folder by whether both ends have the mark of the format."""
     found = Parquet([], [])
     for path in sorted(folder.glob("node*.parquet")):
         begins = ends = b""
@@ -91,19 +91,19 @@ def parquet(folder: Path) -> Parquet:
 
 
 def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
-    """A database with one table, ``reading``: all readings in a folder, by the columns of `reading_lines.READING`.
+    """Open a database with one table, ``reading``: all readings of a folder, by the columns of `reading_lines.READING`.
 
     Parameters
     ----------
     folder : Path
-        ``readings`` of a run.
+        Folder ``readings`` of a run.
     threads : int
-        For the queries.
+        Number of threads for the queries.
 
     Returns
     -------
     duckdb.DuckDBPyConnection or None
-        None if nothing was read. Close it.
+        Database, which the caller closes; None if nothing was read.
     """
     found = rows(files(folder))
     if found is None:
@@ -114,7 +114,7 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
 
 
 def files(folder: Path) -> list[Path]:
-    """The files of a folder that hold its readings: whole Parquet files, and lines that have not become one."""
+    """Return the files of a folder that hold its readings: whole Parquet files, and lines that have not become one."""
     found = parquet(folder).whole
     compacted = {path.stem for path in found}
     waiting = sorted(
@@ -124,15 +124,15 @@ def files(folder: Path) -> list[Path]:
 
 
 def rows(paths: Sequence[Path], columns: Collection[str] | None = None) -> str | None:
-    """All readings in some `files` as SQL, each with its ``filename``; None if there is none, or it cannot be read.
+    """Return SQL for all readings in some `files`, with their ``filename``; None if none are there or can be read.
 
-    Only some ``columns``, where not all are wanted.
+    ``columns`` are those that are wanted; by default all.
     """
     waiting = [path for path in paths if path.suffix == ".jsonl"]
     compacted = [path for path in paths if path.suffix == ".parquet"]
     parts = [f"SELECT * FROM {_lines(waiting, columns)}"] if waiting else []
     if compacted:
-        # Those of an earlier release lack newer columns. Those of one attempt are alike, which takes half the memory.
+        # Files of an earlier release lack newer columns; those of one attempt have the same, and take half the memory.
         different = len({(path.parent, path.stem.partition("-")[2]) for path in compacted}) > 1
         none = (f"NULL::{kind} AS {name}" for name, kind in _kinds(columns).items())
         parts.append(f"SELECT * FROM read_parquet([{_listed(compacted)}], union_by_name={different}, filename=true)")
@@ -142,7 +142,7 @@ def rows(paths: Sequence[Path], columns: Collection[str] | None = None) -> str |
 
 @functools.cache  # one line says it for all runs
 def can_be_read() -> bool:
-    """Whether DuckDB is installed; if not, a line on standard error says so once."""
+    """Return whether DuckDB is installed; if not, say so once on standard error."""
     if find_spec("duckdb"):
         return True
     print(f"readings are left out, as duckdb is not installed: {sys.executable} -m pip install duckdb", file=sys.stderr)
@@ -151,7 +151,7 @@ def can_be_read() -> bool:
 
 @contextlib.contextmanager
 def unharmed(folders: Iterable[Path]) -> Iterator[None]:
-    """A context for queries on the readings of some folders. Damage in the middle of a file is only found by a query.
+    """Name a damaged file if a query within this context fails. Only a query finds damage in the middle of a file.
 
     Raises
     ------
@@ -175,13 +175,13 @@ def unharmed(folders: Iterable[Path]) -> Iterator[None]:
 
 
 def cursor(threads: int = 2) -> "duckdb.DuckDBPyConnection":
-    """A database without tables. Close it."""
+    """Return a database without tables, which the caller closes."""
     return _shared(threads).cursor()
 
 
 @functools.cache
 def _shared(threads: int) -> "duckdb.DuckDBPyConnection":
-    """One database for all: opening one takes as long as reading a small run. Each cursor has temporary views."""
+    """Return the one database for all: opening one takes as long as reading a small run. Cursors have own views."""
     return _database(threads)
 
 
@@ -205,9 +205,9 @@ def _database(threads: int) -> "duckdb.DuckDBPyConnection":
 
 
 def _lines(paths: Sequence[Path], wanted: Collection[str] | None = None) -> str:
-    """The rows of files of lines, as SQL; a line that a kill has cut short is skipped.
+    """Return the rows of files of lines, as SQL; a line that a kill has cut short is skipped.
 
-    Of many small files this takes a third of the time that read_json with columns does.
+    For many small files this takes a third of the time that read_json with columns does.
     """
     form = json.dumps(_kinds(wanted))
     return (
@@ -218,7 +218,7 @@ def _lines(paths: Sequence[Path], wanted: Collection[str] | None = None) -> str:
 
 
 def _kinds(wanted: Collection[str] | None) -> dict[str, str]:
-    """The columns, or those that are wanted, with their types in SQL."""
+    """Return the columns, or those that are wanted, with their types in SQL."""
     kinds = {int: "BIGINT", str: "VARCHAR"}
     return {field.name: kinds[field.type] for field in READING if wanted is None or field.name in wanted}
 
@@ -228,5 +228,5 @@ def _listed(paths: Sequence[Path]) -> str:
 
 
 def quoted(text: str | Path) -> str:
-    """A text as SQL."""
+    """Quote a text for SQL."""
     return "'" + str(text).replace("'", "''") + "'"

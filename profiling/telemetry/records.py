@@ -48,9 +48,9 @@ class StepWriter:
     Parameters
     ----------
     path : Path
-        The file; created if absent.
+        File, created if absent.
     rank, attempt : int
-        Written in every line.
+        Rank and attempt that every line contains.
     """
 
     INTERVAL = 1.0  # seconds

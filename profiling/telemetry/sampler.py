@@ -26,8 +26,8 @@ from profiling.telemetry.host import Host, Process
 from profiling.telemetry.reading_lines import ReadingWriter
 from profiling.telemetry.watchdog import Watchdog
 
-_LOOK_S = 0.05  # between looks at the other ranks, when the first has ended
-_OPEN_S, _READ_S = 60.0, 5.0  # after which a driver counts as one that does not answer; some take long to start
+_LOOK_S = 0.05  # s between looks at the other ranks, once the first has ended
+_OPEN_S, _READ_S = 60.0, 5.0  # s after which a driver counts as one that does not answer; some take long to start
 
 
 class Node:
@@ -36,9 +36,9 @@ class Node:
     Parameters
     ----------
     ranks : list of dict
-        rank, pid and gpus (UUIDs) of each rank.
+        A dict per rank, with ``rank``, ``pid`` and ``gpus`` (UUIDs).
     common : dict
-        Part of every reading.
+        Values that are part of every reading.
     """
 
     def __init__(self, ranks: list[dict[str, Any]], common: dict[str, int]) -> None:
@@ -60,17 +60,17 @@ class Node:
         self.asked = ""  # the card that is being read
 
     def alive(self, first_is_over: bool) -> bool:
-        """Whether any rank is alive; the first may have said that its program is over."""
+        """Return whether any rank is alive; the first may have said that its program is over."""
         others = list(self._processes.values())[first_is_over:]
         return any(process.alive() for process in others)
 
     def about(self) -> dict[str, Any]:
-        """What is read here, and what cannot be read."""
+        """Return what is read here, and what cannot be read."""
         cards = [{"device": card.device, "name": card.name, "rank": holder} for _, holder, card in self._cards]
         return {"gpus": cards, "missing": self.missing, "host_lacks": self._host.lacks, "cores": os.cpu_count()}
 
     def read(self) -> list[dict[str, Any]]:
-        """All readings of one moment."""
+        """Return all readings of one moment."""
         began, now = time.perf_counter(), {"time_ms": round(time.time() * 1000), **self._common}
         told = {card.device: self._read(card) for *_, card in self._cards}
         cards = {rank: told[card.device] for rank, _, card in self._cards if rank is not None}
@@ -86,7 +86,7 @@ class Node:
         return {"device": card.device, **card.read()}
 
     def news(self) -> list[dict[str, Any]]:
-        """Return codes of cards that differ from those of the reading before."""
+        """Return the cards' return codes that differ from those of the previous reading."""
         codes = {(card.device, name): code for *_, card in self._cards for name, code in card.codes.items()}
         texts = {card.device: card.error_text for *_, card in self._cards}
         changed = {
@@ -102,7 +102,7 @@ class Node:
 
 
 def _open(devices: list[str]) -> tuple[list[Any], dict[str, str]]:
-    """The cards of ranks, from the driver that knows them: NVIDIA's, else AMD's; and why a card cannot be read."""
+    """Open the ranks' cards with the driver that knows them, NVIDIA's or AMD's; return also why one cannot be read."""
     cards: list[Any] = []
     reasons: dict[str, list[str]] = {}
     for vendor in ("nvml", "amd"):
@@ -158,9 +158,9 @@ def main(argv: list[str]) -> int:
 
 
 def _watchdog(argv: list[str], ranks: list[dict[str, Any]], notes: Path, common: dict[str, Any]) -> Watchdog:
-    """Notes that the driver does not answer, and puts a sampler without GPUs in the place of this one.
+    """Return a watchdog that notes a driver that does not answer, and puts a sampler without GPUs in this one's place.
 
-    Its thread would not end, whatever is done, and the driver answers no other call before this one.
+    The thread that waits would not end, whatever is done, and the driver answers no other call before this one.
     """
     processes = [Process(rank["pid"]) for rank in ranks]
 
@@ -178,7 +178,7 @@ def _watchdog(argv: list[str], ranks: list[dict[str, Any]], notes: Path, common:
 
 
 def _read(node: Node, hz: float, path: Path, notes: Path, watchdog: Watchdog) -> int:
-    """Read until no rank is left; return how often."""
+    """Read until no rank is left; return the number of readings."""
     count, due, first_is_over = 0, 0.0, False
     with ReadingWriter(path) as writer:
         while True:
@@ -200,10 +200,10 @@ def _read(node: Node, hz: float, path: Path, notes: Path, watchdog: Watchdog) ->
 
 
 def _pause(now: float, interval: float) -> float:
-    """Seconds until the next reading.
+    """Return the seconds until the next reading.
 
-    All nodes read at the same moments, so that all ranks are disturbed at once. One after the other, the rest would
-    wait for each disturbed rank (Petrini, Kerbyson & Pakin, SC03).
+    All nodes read at the same moments, so that all ranks are disturbed at once. If they were disturbed one after the
+    other, the rest would wait for each of them (Petrini, Kerbyson & Pakin, SC03).
     """
     pause = interval - now % interval
     return pause if pause > interval / 2 else pause + interval

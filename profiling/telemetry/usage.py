@@ -17,9 +17,9 @@ class Metric(NamedTuple):
     """A number computed from a column of the readings."""
 
     name: str
-    kind: str  # mean, peak, least, deviation or count of a level; growth of a counter (total), or a second (rate)
-    expression: str  # of columns, in SQL
-    factor: float  # from its unit to that of the number
+    kind: str  # mean, peak, least, deviation, count, time of a level; growth of a counter (total), or per s (rate)
+    expression: str  # SQL expression of columns
+    factor: float  # from the unit of the expression to that of the number
     unit: str
 
 
@@ -69,7 +69,7 @@ METRICS = (
 """Every number of a `Usage`, in its order."""
 
 POWER = "power_w"
-"""Mean power: a number of its own, made of several metrics."""
+"""Name of the mean power, which is computed from several metrics."""
 _GAUGE = "coalesce(power_average_mw, power_usage_mw, power_mw)"
 _OF_POWER = (
     Metric("power_of_counted", "rate", "energy_mj", 1e-3, "W"),
@@ -83,7 +83,7 @@ _OF_POWER = (
     Metric("power_of_seconds", "time", f"coalesce(energy_mj, integrated_energy_mj, {_GAUGE})", 1e-3, "s"),
 )
 
-# Within an attempt, and over the attempts: a rate is over the time, and a mean over the readings, that know it.
+# SQL within an attempt, and over the attempts. A rate is over the time, a mean over the readings, that have the column.
 _TIME = "max(CASE WHEN {0} IS NOT NULL THEN time_ms END) - min(CASE WHEN {0} IS NOT NULL THEN time_ms END)"
 _INNER = {
     "mean": "avg({0}) AS {1}, count({0}) AS {1}_n",
@@ -114,8 +114,8 @@ _EVER_MS = 2**62
 class Usage(NamedTuple):
     """Numbers of one GPU, rank or node, by the names of `METRICS`; a number that was not read is absent.
 
-    So is ``power_w``, mean power, over the time for which it is known: of GPUs it is their energy over that time where
-    that can be believed, as power itself is read for an instant only.
+    ``power_w`` is the mean power over the time for which it is known. For GPUs it is their energy over that time, if
+    that can be believed, because power itself is read for an instant only.
     """
 
     node: int
@@ -124,29 +124,29 @@ class Usage(NamedTuple):
     readings: int
     seconds: float  # from first to last reading of each attempt
     numbers: dict[str, float]
-    power: Power | None = None  # of a GPU, and from what it is
-    powered_s: float = 0.0  # for which that is known
+    power: Power | None = None  # power of a GPU, and how it was determined
+    powered_s: float = 0.0  # seconds for which the power is known
 
     @property
     def card(self) -> tuple[object, ...]:
-        """Which GPU it is: UUIDs are of one card only, the numbers of devices are of one node."""
+        """Identity of the GPU: a UUID is of one card only, a device number is of one node."""
         return (self.device,) if (self.device or "").startswith(("GPU-", "MIG-")) else (self.node, self.device)
 
     @property
     def lost(self) -> bool:
-        """Whether its power is known for a part of the time only, by more than two readings and a second."""
+        """Whether the power is known for only a part of the time: more than two readings and a second are missing."""
         if self.power is None or self.readings < 2:
             return False
         return self.seconds - self.powered_s > max(1.0, 2 * self.seconds / (self.readings - 1))
 
     @property
     def energised_w(self) -> float:
-        """Its energy, as far as it is known, over the time of all readings, W."""
+        """Known energy over the time of all readings, W."""
         return self.numbers[POWER] * (self.powered_s / self.seconds if self.lost else 1.0)
 
 
 def cards(found: Iterable[Usage]) -> list[Usage]:
-    """The GPUs among them, each once."""
+    """Return the GPUs among some usages, each once."""
     return list({used.card: used for used in found if used.device}.values())
 
 
@@ -154,8 +154,8 @@ class Span(NamedTuple):
     """A span of a run whose readings are to be summarised."""
 
     folder: Path  # ``readings`` of the run
-    begin: float | None = None  # Unix seconds; from the first reading on
-    end: float | None = None  # to the last
+    begin: float | None = None  # Unix seconds; None: from the first reading on
+    end: float | None = None  # Unix seconds; None: to the last reading
 
 
 def usage(
@@ -168,16 +168,16 @@ def usage(
     Parameters
     ----------
     folder : Path
-        ``readings`` of the run.
+        Folder ``readings`` of the run.
     begin, end : float, optional
-        The span, Unix seconds; all by default.
+        Span to summarise, Unix seconds; by default all.
     names : collection of str, optional
-        Of the metrics that are wanted, and ``power_w``, as each takes its time; by default all.
+        Names of the metrics that are wanted, and ``power_w``, as each takes its time; by default all.
 
     Returns
     -------
     list of Usage
-        By node and rank: the ranks with their GPUs, then GPUs that belong to no single rank, and the nodes.
+        Usages by node and rank: the ranks with their GPUs, then GPUs that belong to no single rank, and the nodes.
 
     Raises
     ------
@@ -211,10 +211,10 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
 
 
 def _query(metrics: Sequence[Metric], card: str, rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]) -> str:
-    """One pass over the readings of all runs, whose files say which is whose.
+    """Return a query that passes once over the readings of all runs, whose files say which is whose.
 
     The rows of a rank have one GPU. Grouping by the names of GPUs would take longer than all the rest, so it is done
-    only if there are GPUs in rows of their own, whose names `card` returns.
+    only if there are GPUs in rows of their own, whose names the expression ``card`` returns.
     """
     inner = "".join(f", {_INNER[m.kind].format(m.expression, m.name)}" for m in metrics)
     outer = "".join(f", {_OUTER[m.kind].format(m.name)}" for m in metrics)
@@ -227,7 +227,7 @@ def _query(metrics: Sequence[Metric], card: str, rows: str, sources: Sequence[tu
 
 
 def _within(rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]) -> str:
-    """The readings within the spans, each with the number of its run. Of one run, a join would take a tenth longer."""
+    """Return SQL for readings within the spans, with the number of their run. A join for one run is a tenth slower."""
     if len(sources) == 1:
         ((index, span, _),) = sources
         first, last = _times(span)

@@ -16,9 +16,9 @@ from profiling.telemetry import readings
 WINDOW_S = 30
 """Seconds over which the use of cores is averaged: what is busy for less than that can wait."""
 
-_FULL = 0.95  # of a node's cores
+_FULL = 0.95  # share of a node's cores from which on all count as busy
 
-# Of processes that are not seen below a rank, and of files in memory, only the node's free memory tells.
+# Only the node's free memory shows processes that are not below a rank, and files in memory.
 _MEMORY = """
     SELECT greatest(
         (SELECT max(bytes) FROM (SELECT sum(rss_bytes) AS bytes FROM reading WHERE rank IS NOT NULL
@@ -26,7 +26,7 @@ _MEMORY = """
         (SELECT max(bytes) FROM (SELECT arg_min(host_available_bytes, time_ms) - min(host_available_bytes) AS bytes
                                  FROM reading GROUP BY node, attempt)))"""
 
-# Of each rank, and of each node under the rank NULL, in each stretch of time.
+# Cores used by each rank, and by each node under the rank NULL, in each stretch of time.
 _CORES = f"""
     SELECT rank IS NULL, max(cores) FROM (
         SELECT rank, (max(ms) - min(ms)) / (max(time_ms) - min(time_ms)) AS cores
@@ -41,12 +41,12 @@ _GPUS = """
 
 
 def of_run(run: RunDir) -> dict[str, Any] | None:
-    """What a run used at most.
+    """Return what a run used at most.
 
     Parameters
     ----------
     run : RunDir
-        The run.
+        Run whose readings are used.
 
     Returns
     -------
@@ -56,8 +56,7 @@ def of_run(run: RunDir) -> dict[str, Any] | None:
         `WINDOW_S`; ``all_busy``, whether all cores of a node were busy for as long, so that ranks may have had to wait
         for one; ``gpus``, with node, device, rank, ``utilization`` (the highest share of a sample period in which a
         kernel ran), ``memory_bytes`` and the number of readings; ``unreadable``, why some of them were not read, if so.
-        None stands for what was not read, and for a run
-        without readings.
+        What was not read is None, as is the whole for a run without readings.
 
     Raises
     ------

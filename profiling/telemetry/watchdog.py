@@ -1,4 +1,4 @@
-"""What a sampler does about a driver that does not answer: a thread of its own notices, as the first one cannot."""
+"""A watchdog for drivers that do not answer: a thread of its own, as the one that waits for the answer cannot act."""
 
 import contextlib
 import threading
@@ -9,26 +9,26 @@ _LOOK_S = 1.0
 
 
 class Watchdog:
-    """Looks once a second whether a call is still going on that should have ended.
+    """Checks once a second whether a call is still going on that should have ended.
 
     The bindings of drivers release Python's lock while they wait for an answer, so that this thread goes on.
 
     Parameters
     ----------
     over : function
-        Whether what the sampler is for has ended; then it is not waited for any longer.
+        Function that returns whether the ranks have ended; then a call is not waited for any longer.
     act : function
-        What is done, once, with the words for what does not end.
+        Function that is called once, with the name of what does not answer.
     """
 
     def __init__(self, over: Callable[[], bool], act: Callable[[str], None]) -> None:
         self._over, self._act = over, act
-        self._call: tuple[Callable[[], str], float] | None = None  # what goes on, and how many seconds it may
+        self._call: tuple[Callable[[], str], float] | None = None  # what goes on, by name, and its limit in s
         threading.Thread(target=self._watch, daemon=True).start()
 
     @contextlib.contextmanager
     def watching(self, what: Callable[[], str], most_s: float) -> Iterator[None]:
-        """Within it something goes on that must end in some seconds."""
+        """Watch a call that must end within ``most_s`` seconds; ``what`` returns the name of what it waits for."""
         self._call = (what, most_s)
         try:
             yield
@@ -36,7 +36,7 @@ class Watchdog:
             self._call = None
 
     def _watch(self) -> None:
-        # Looks are counted and no time is measured: a process that was stopped, or a node that slept, is no hang.
+        # Looks are counted and no time is measured: a process that was stopped, or a node that slept, does not hang.
         looks, watched = 0, None
         while True:
             time.sleep(_LOOK_S - time.time() % _LOOK_S)  # when the sampler wakes too, at whole seconds on all nodes

@@ -14,19 +14,19 @@ GIVE = "give a run, a file .xplane.pb, a log folder of TensorBoard, a trace of P
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is that of a run, and not of a trace."""
+    """Return whether a path is that of a run, and not of a trace."""
     if not path.exists() and not path.name.endswith((".pb", ".json", ".gz")):
         return True
     return RunDir(path).run_json.is_file() or path.is_dir() and not _files(path)
 
 
 def document(path: Path) -> dict[str, Any]:
-    """What a trace says, or all traces of the last session in a folder.
+    """Return what a trace says, or all traces of the last session in a folder.
 
     Raises
     ------
     Refusal
-        If it is none that is known, or nothing of it can be read.
+        If the format is not known, or nothing of it can be read.
     """
     files = _files(path) if path.is_dir() else [path]
     ranks: list[dict[str, Any]] = []
@@ -52,7 +52,7 @@ def document(path: Path) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The traces of the last session in a folder, a file for each host."""
+    """Return the traces of the last session in a folder, a file for each host."""
     sessions = sorted({file.parent for file in folder.glob(f"**/plugins/profile/*/{_XPLANE}")})
     found = [*sessions[-1].glob(_XPLANE)] if sessions else [*folder.glob(_XPLANE)]
     return sorted(found or (file for pattern in _KINETO for file in folder.glob(pattern)))

@@ -15,7 +15,7 @@ from profiling.traces.store import RankTrace
 
 
 def document(run: RunDir, attempt: int | None = None) -> dict[str, Any]:
-    """The traces of an attempt of a run, by default the last: seconds, and shares of the traced time.
+    """Return the traces of an attempt of a run, by default the last: seconds, and shares of the traced time.
 
     Raises
     ------
@@ -53,14 +53,14 @@ def _rank(trace: RankTrace) -> dict[str, Any]:
 
 
 def shares(steps: Sequence[Step]) -> dict[str, Any]:
-    """The length of some steps, and the shares of their parts in it."""
+    """Return the length of some steps, and the shares of their parts in it."""
     seconds = sum(step.seconds for step in steps)
     parts = {part: sum(step.parts[part] for step in steps) / seconds for part in PARTS}
     return {"seconds": seconds, "shares": parts | {"hidden": sum(step.hidden for step in steps) / seconds}}
 
 
 def _timeline(run: RunDir, attempt: int) -> dict[str, Any]:
-    """The timeline, joined by time with rank 0's records of its steps."""
+    """Return the timeline, joined by time with rank 0's records of its steps."""
     recorded = timeline.read(run.timeline(attempt))
     spans = [spans for spans in recorded.phases.values() if len(spans)]
     first, last = min(span[0, 0] for span in spans), max(span[-1, 1] for span in spans)
@@ -78,7 +78,7 @@ def _timeline(run: RunDir, attempt: int) -> dict[str, Any]:
 
 
 def of_timeline(recorded: timeline.Timeline, steps: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A timeline, and its phases in some steps."""
+    """Return a timeline as a value, with its phases in some steps."""
     return {
         "steps": steps,
         "seconds": {phase: sum(step[phase] for step in steps) for phase in timeline.PHASES},

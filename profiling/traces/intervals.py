@@ -8,7 +8,7 @@ import numpy as np
 
 
 def union(*arrays: np.ndarray) -> np.ndarray:
-    """The union of the intervals of some arrays, in any order and possibly overlapping; empty ones are left out."""
+    """Return the union of the intervals of some arrays, in any order and maybe overlapping; empty ones are left out."""
     intervals = np.concatenate([np.asarray(array, float).reshape(-1, 2) for array in arrays])
     intervals = intervals[intervals[:, 1] > intervals[:, 0]]
     if not len(intervals):
@@ -21,7 +21,7 @@ def union(*arrays: np.ndarray) -> np.ndarray:
 
 
 def intersection(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The intersection of two unions."""
+    """Return the intersection of two unions."""
     if not len(one) or not len(other):
         return np.empty((0, 2))
     # Each interval of the one overlaps a contiguous range of the others, which rise as it does.
@@ -33,7 +33,7 @@ def intersection(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The part of the first union that is not in the second."""
+    """Return the part of the first union that is not in the second."""
     if not len(other):
         return one
     edges = np.concatenate([[-np.inf], other.ravel(), [np.inf]]).reshape(-1, 2)
@@ -41,5 +41,5 @@ def difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def length(intervals: np.ndarray) -> float:
-    """The length of a union, in its unit."""
+    """Return the length of a union, in its unit."""
     return float((intervals[:, 1] - intervals[:, 0]).sum())

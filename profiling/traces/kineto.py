@@ -14,12 +14,12 @@ from profiling.traces.xplane import GPU, HOST, Capture, Event, Line
 
 _ON_GPU = {"kernel", "gpu_memcpy", "gpu_memset", "Kernel", "Memcpy", "Memset"}
 _ON_HOST = {"cpu_op", "cuda_runtime", "cuda_driver", "hip_runtime", "user_annotation", "python_function"}
-_ON_HOST |= {"Operator", "Runtime", "Trace"}  # of older versions
+_ON_HOST |= {"Operator", "Runtime", "Trace"}  # names in older versions
 _KNOWN = _ON_GPU | _ON_HOST
 
 
 def document(path: Path) -> Any:
-    """The content of a file in Chrome's trace format, which may be packed.
+    """Return the content of a file in Chrome's trace format, which may be compressed.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def document(path: Path) -> Any:
 
 
 def is_kineto(content: Any) -> bool:
-    """Whether a document is of PyTorch's profiler."""
+    """Return whether a document is a trace of PyTorch's profiler."""
     if not isinstance(content, dict) or not isinstance(content.get("traceEvents"), list):
         return False
     known = {"schemaVersion", "deviceProperties", "distributedInfo", "traceName"} & set(content)
@@ -47,31 +47,31 @@ def is_kineto(content: Any) -> bool:
 
 
 def _kind(event: dict[str, Any]) -> str:
-    """The kind of an event; empty where it is none that is known."""
+    """Return the kind of an event; empty if it is not a known one."""
     kind = event.get("cat")
     return kind if isinstance(kind, str) and kind in _KNOWN else ""
 
 
 def _finite(time: Any) -> int | float | None:
-    """A time of an event; None where it is no number, or none that can be reckoned with."""
-    with contextlib.suppress(OverflowError):  # of a whole number of hundreds of digits
+    """Return a time of an event; None if it is not a finite number."""
+    with contextlib.suppress(OverflowError):  # a whole number of hundreds of digits
         return time if isinstance(time, int | float) and math.isfinite(time) else None
 
 
 def rank(content: dict[str, Any]) -> int:
-    """The rank that a document says it is of, 0 where it does not."""
+    """Return the rank that a document says it is of; 0 if it says none."""
     about = content.get("distributedInfo")
     found = about.get("rank") if isinstance(about, dict) else None
     return found if isinstance(found, int) else 0
 
 
 def capture(path: Path, content: dict[str, Any]) -> Capture:
-    """The events of a document.
+    """Return the events of a document.
 
     Raises
     ------
     Refusal
-        If it holds none.
+        If it holds no event of an operation.
     """
     lines: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for event in content["traceEvents"]:

@@ -18,11 +18,11 @@ class Steps:
 
     spans: list[tuple[int, float, float]]  # number, start, end
     how: str  # how they were found, for the reader
-    marks: set[str] = field(default_factory=set)  # names of the events that are marks, and no work of the host
+    marks: set[str] = field(default_factory=set)  # names of the events that are marks, and not work of the host
 
 
 def find(capture: Capture) -> Steps:
-    """The steps of any trace."""
+    """Find the steps of any trace."""
     host = [event for line in capture.lines if line.plane == xplane.HOST for event in line.events]
     by_name: dict[str, list[Event]] = defaultdict(list)
     for event in host:
@@ -49,13 +49,13 @@ def find(capture: Capture) -> Steps:
 
 
 def _working(capture: Capture) -> list[Line]:
-    """The streams of GPUs; of a trace without any, its threads."""
+    """Return the streams of GPUs; for a trace without any, its threads."""
     on_gpu = [line for line in capture.lines if line.plane.startswith(xplane.GPU) and line.name.startswith("Stream")]
     return [line for line in on_gpu or capture.lines if line.events]
 
 
 def _once(numbered: list[tuple[int, Event]]) -> list[tuple[int, float, float]]:
-    """Each step once, the longest of marks that have one number."""
+    """Return each step once, by the longest of the marks that have its number."""
     longest: dict[int, Event] = {}
     for number, event in numbered:
         if number not in longest or event.end - event.start > longest[number].end - longest[number].start:
@@ -64,7 +64,7 @@ def _once(numbered: list[tuple[int, Event]]) -> list[tuple[int, float, float]]:
 
 
 def _repeated(line: Line) -> list[tuple[int, float, float]]:
-    """Spans from one run of an operation to its next, with as many and the same ones in each: the longest of such."""
+    """Return the longest spans from one run of an operation to its next that all hold the same operations."""
     named = [event.name for event in line.events]
     places: dict[str, list[int]] = defaultdict(list)
     for place, name in enumerate(named):

@@ -34,13 +34,13 @@ PARTS = ("compute", "communication", "input", "host", "compile", "idle")
 
 # An event of an operation has the names of the operation and its type: "sequential/dense/MatMul:MatMul".
 _OPERATION = re.compile(r"[\w.][\w.\\/>-]*:[A-Z_]\w*")
-_COLLECTIVES = ("Horovod", "Collective", "Nccl")  # prefixes of their types
+_COLLECTIVES = ("Horovod", "Collective", "Nccl")  # prefixes of the types of collectives
 _COMPILING = (
     *("tf.function-graph_building", "cpucompiler::", "gpucompiler::", "xlacompile", "codegen (wait)"),
-    *("lower_sharding_computation", "backend_compile"),  # of JAX, which does not mark that it traces Python
+    *("lower_sharding_computation", "backend_compile"),  # names in JAX, which does not mark that it traces Python
 )
-_LAUNCHED = re.compile(r"PjitFunction\((.*)\)")  # on the thread that launches a compiled function of JAX
-_TOP = 40  # operations that are kept
+_LAUNCHED = re.compile(r"PjitFunction\((.*)\)")  # event of the thread that launches a compiled function of JAX
+_TOP = 40  # number of operations that are kept
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,9 @@ def table(capture: Capture) -> Table:
 
 
 def of_any(capture: Capture) -> tuple[Table, str]:
-    """Take a trace of any program apart, and say how its steps were found.
+    """Split the steps of a trace of any program into parts, and say how the steps were found.
 
-    What its threads did is the host's, and nothing of the wait for a batch is known but the copies of it.
+    What its threads did counts as host, and of the wait for a batch only the copies are known.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def _table(steps: list[Step], operations: list[Event]) -> Table:
 
 
 def _computes(event: Event) -> bool:
-    """Whether an event of a thread is an operation of a network: of TensorFlow, of XLA, of PyTorch."""
+    """Return whether an event of a thread is an operation of TensorFlow, XLA or PyTorch that computes."""
     if event.stats.get("cat") in ("cpu_op", "Operator"):
         return not gpu.is_collective(event)
     return "hlo_op" in event.stats or bool(_OPERATION.fullmatch(event.name))
@@ -155,7 +155,7 @@ def _computes(event: Event) -> bool:
 def _step(
     capture: Capture, number: int, start: float, end: float, when: dict[str, np.ndarray], executing: np.ndarray | None
 ) -> Step:
-    """A step in parts; the loop is in Python where it executes nothing, if that is known."""
+    """Split a step into parts; the loop is in Python where it executes nothing, if that is known."""
     whole = left = np.array([[start, end]])
     parts = {}
     for name, spans in when.items():
@@ -180,14 +180,14 @@ def _is_step(event: Event) -> bool:
 
 
 def _scheduling(line: Line, runs: set[int]) -> np.ndarray:
-    """When a thread handled operations of the graphs that the loop runs, not of others such as the input's."""
+    """Return when a thread handled operations of the graphs that the loop runs, not of others such as the input's."""
     handled = (event for event in line.events if event.name == "ExecutorState::Process")
     return union(_spans(event for event in handled if event.stats.get("id") in runs))
 
 
 def _operations(threads: list[tuple[Line, np.ndarray]], loop: Line) -> list[Event]:
-    """The operations of the step on a CPU, and those that XLA has compiled: of JAX only what the loop has launched, and
-    not what loads its batches."""
+    """Return the operations of the step on a CPU, and those that XLA compiled: for JAX only those that the loop
+    launched, not those that load its batches."""
     launched = {f"jit_{found[1]}" for event in loop.events if (found := _LAUNCHED.fullmatch(event.name))}
     operations = []
     for line, scheduling in threads:
@@ -204,7 +204,7 @@ def _operations(threads: list[tuple[Line, np.ndarray]], loop: Line) -> list[Even
 
 
 def _collectives(capture: Capture) -> np.ndarray:
-    """From when each collective was asked for until it was done (n, 2); an unfinished one lasts to the end."""
+    """Return when each collective was under way, from request to completion (n, 2); an unfinished one to the end."""
     begun: dict[tuple, float] = {}
     spans = _of_xla(capture)
     for event in sorted(_named(capture.lines, "executorstate::processasync"), key=lambda event: event.start):
@@ -219,7 +219,7 @@ def _collectives(capture: Capture) -> np.ndarray:
 
 
 def _of_xla(capture: Capture) -> list[tuple[float, float]]:
-    """Those that JAX makes on a CPU: of one that goes on beside others the end is an event of its own."""
+    """Return the collectives that JAX makes on a CPU; the end of one that runs beside others is a separate event."""
     events = [event for line in capture.lines if line.plane == xplane.HOST for event in line.events]
     ends = {event.stats.get("_c"): event.end for event in events if event.name.startswith("end: ")}
     asked = [event for event in events if "hlo_op" in event.stats and gpu.is_collective(event)]
@@ -227,7 +227,7 @@ def _of_xla(capture: Capture) -> list[tuple[float, float]]:
 
 
 def _named(lines: list[Line], *beginnings: str) -> list[Event]:
-    """Events whose names have a prefix, in lower case."""
+    """Return the events whose names, in lower case, begin so."""
     return [event for line in lines for event in line.events if event.name.lower().startswith(beginnings)]
 
 

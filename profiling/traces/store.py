@@ -26,12 +26,12 @@ class RankTrace:
 
 
 def extract(run: RunDir, attempt: int, rank: int) -> RankTrace:
-    """Read a raw trace.
+    """Read the raw trace of a rank.
 
     Raises
     ------
     Refusal
-        If it is cut short or not a trace of the training loop.
+        If the trace is cut short, or not one of the training loop.
     """
     path = run.raw_trace(attempt, rank)
     try:
@@ -48,7 +48,7 @@ def write(run: RunDir, node: int, trace: RankTrace) -> None:
 
 
 def read(run: RunDir) -> tuple[list[RankTrace], list[str]]:
-    """The traces of a run by attempt and rank, and notes on what was left out.
+    """Return the traces of a run by attempt and rank, and notes on what was left out.
 
     If a rank died before it had read its raw trace, the trace is read now.
     """
@@ -78,7 +78,7 @@ _LINE = {"rank": Natural, "attempt": Natural, **dict.fromkeys(("steps", "operati
 
 
 def _from_line(line: dict[str, Any]) -> RankTrace | None:
-    """The trace of a line; None if it is not one, or one of another version."""
+    """Return the trace in a line; None if it is not one, or one of another version."""
     if mismatch(line, _LINE) or not line.keys() >= _LINE.keys():
         return None
     try:

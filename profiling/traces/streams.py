@@ -20,23 +20,23 @@ _ONLY_COPIES = re.compile(r"[^(]*\(((Memcpy\w*|Memset)(,\s*)?)+\)")
 
 
 def streams(lines: Iterable[Line]) -> list[Line]:
-    """The streams of all GPUs."""
+    """Return the streams of all GPUs."""
     return [line for line in lines if line.plane.startswith(GPU) and line.name.startswith("Stream")]
 
 
 def is_collective(event: Event) -> bool:
-    """Whether a kernel moves data between ranks."""
+    """Return whether a kernel moves data between ranks."""
     return bool(_COLLECTIVE.match(event.name))
 
 
 def is_copy(event: Event, line: Line) -> bool:
-    """Whether an event of a stream is a copy, or fills memory: it computes nothing. By its name, or by the kinds that
-    the name of the stream holds."""
+    """Return whether an event of a stream copies or fills memory and computes nothing: by its name, or by the kinds
+    that the name of the stream holds."""
     return bool(_COPY.match(event.name) or _ONLY_COPIES.fullmatch(line.name))
 
 
 def is_to_device(event: Event, line: Line) -> bool:
-    """Whether a copy comes from the host, by its name, or else by the kind that the name of its stream holds."""
+    """Return whether a copy comes from the host: by its name, else by the kind that the name of its stream holds."""
     for name in (event.name, line.name):
         if found := _WAY.search(name):
             return found[1] is not None
@@ -44,15 +44,15 @@ def is_to_device(event: Event, line: Line) -> bool:
 
 
 def computing(lines: Sequence[Line]) -> list[Event]:
-    """The kernels of some streams that compute."""
+    """Return the kernels of some streams that compute."""
     return [event for line in lines for event in line.events if not (is_collective(event) or is_copy(event, line))]
 
 
 def to_device(lines: Sequence[Line]) -> list[Event]:
-    """The copies from the host on some streams."""
+    """Return the copies from the host on some streams."""
     return [event for line in lines for event in line.events if is_copy(event, line) and is_to_device(event, line)]
 
 
 def collectives(lines: Sequence[Line]) -> list[Event]:
-    """The collectives on some streams."""
+    """Return the collectives on some streams."""
     return [event for line in lines for event in line.events if is_collective(event)]

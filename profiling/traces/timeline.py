@@ -37,14 +37,14 @@ class Tensor:
 
     name: str
     shape: str
-    bytes: int  # of one collective
-    count: int  # collectives
-    seconds: dict[str, float]  # PHASES -> seconds, over all of them
+    bytes: int  # size in one collective
+    count: int  # number of collectives
+    seconds: dict[str, float]  # PHASES -> seconds, over all collectives
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """A timeline, read."""
+    """The content of a timeline."""
 
     tensors: list[Tensor]  # the one that took longest first
     phases: dict[str, np.ndarray]  # PHASES -> when any tensor was in it: a union of intervals, Unix seconds
@@ -112,7 +112,7 @@ def _timeline(path: Path, events: list[dict[str, Any]]) -> Timeline:
 
 
 def within(timeline: Timeline, start: float, end: float) -> dict[str, float]:
-    """For how long any tensor was in each phase between two moments (Unix seconds); phases of tensors overlap."""
+    """Return how long any tensor was in each phase between two moments (Unix seconds); phases of tensors overlap."""
     when = np.array([[start, end]])
     return {phase: length(intersection(spans, when)) for phase, spans in timeline.phases.items()}
 

@@ -9,7 +9,7 @@ from launch.record.files import open_file
 from profiling.traces import xspace
 
 HOST = "/host:CPU"  # the plane of the threads (tsl/profiler/utils/xplane_schema.cc, as all names of planes and stats)
-GPU = "/device:GPU:"  # how the planes of GPUs begin
+GPU = "/device:GPU:"  # prefix of the planes of GPUs
 ENVIRONMENT = "Task Environment"  # the plane that is written last; it has the time of the session
 
 
@@ -28,7 +28,7 @@ class Line:
 
     plane: str
     name: str
-    events: list[Event]  # by their start; of those that start together, the longest first
+    events: list[Event]  # sorted by start; of those that start together, the longest first
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Capture:
 
 
 def read(path: Path, of_others: bool = False) -> Capture:
-    """Read a trace, a file ``<host>.xplane.pb``; ``of_others`` also one that does not say when it began, as of old JAX.
+    """Read a trace, a file ``<host>.xplane.pb``; with ``of_others`` it need not say when it began, as those of old JAX.
 
     Raises
     ------

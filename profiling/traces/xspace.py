@@ -41,7 +41,7 @@ _PACKAGE = "rankloop.xspace"
 
 @cache
 def message() -> Any:
-    """The protobuf class of a whole trace.
+    """Return the protobuf class of a whole trace.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def message() -> Any:
             made.oneof_decl.add(name="value")
             for field in made.field[1:]:
                 field.oneof_index = 0
-    pool: Any = descriptor_pool.DescriptorPool()  # TensorFlow's own has messages of these names
+    pool: Any = descriptor_pool.DescriptorPool()  # TensorFlow's own pool has messages of these names
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.XSpace"))
 

@@ -63,7 +63,7 @@ class Config(Training):
         return (500,) if self.variational else (1000, 500, 250)
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and what is learned."""
+        """Return the loop's lines of the plan, and those on network and data."""
         seen = f", which sees noise of {self.noise:g}" if self.noise else ""
         kind = f"{self.network}{', variational' if self.variational else ''}"
         return Training.describe(self, size) | {
@@ -74,7 +74,7 @@ class Config(Training):
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the images.
+    """Build the network, its loss and the images.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def build(config: Config, rank: Rank) -> Workload:
         return sum(parts(images, outputs).values())
 
     def parts(images: Any, outputs: Any) -> dict[str, Any]:
-        """What the loss is a sum of, each for each example."""
+        """Return the terms of the loss, each of them per example."""
         logits = outputs["image"]
         if not config.variational:
             return {"squares": ops.sum((ops.sigmoid(logits) - images) ** 2, axis=(1, 2, 3))}

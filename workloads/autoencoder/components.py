@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-AT_ONCE = 5000  # images
+AT_ONCE = 5000  # images per batch
 
 
 class Components:
@@ -28,12 +28,12 @@ class Components:
         self._axes = np.linalg.eigh(products)[1][:, -count:].astype(np.float32)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Images, float32 (batch, H, W, C), from their components alone."""
+        """Return images, float32 (batch, H, W, C), restored from their components alone."""
         centred = images.reshape(len(images), -1) - self._mean
         return (centred @ self._axes @ self._axes.T + self._mean).reshape(images.shape)
 
     def error(self, seen: np.ndarray, clean: np.ndarray) -> float:
-        """The squared error per image, of clean images against what is made of those seen."""
+        """Return the squared error per image between clean images and those restored from the images seen."""
         squares = [
             np.sum((self(seen[first : first + AT_ONCE]) - clean[first : first + AT_ONCE]) ** 2, dtype=np.float64)
             for first in range(0, len(seen), AT_ONCE)

@@ -10,16 +10,17 @@ FIXED = 2**63  # second half of the seeds of `fixed`
 
 
 class Draws(NamedTuple):
-    """Everything follows from an image's own seed, so the number of ranks and an interruption change nothing.
+    """The random draws for images. Those of an image follow from its own seed, whatever the ranks or interruptions.
 
     Parameters
     ----------
     binary : bool
-        An image is drawn anew, black or white with the probability that its grey says, and the code has noise.
+        Whether each image is drawn anew, black or white with the probability that its grey states, and the code has
+        noise.
     noise : float
-        Deviation of the noise that is added to what the encoder sees, which is then cut to 0 to 1.
+        Standard deviation of the noise that is added to what the encoder sees, which is then clipped to 0 to 1.
     latent : int
-        Units of the code.
+        Number of units of the code.
     """
 
     binary: bool
@@ -32,18 +33,18 @@ class Draws(NamedTuple):
         return self.binary or self.noise > 0
 
     def plain(self, pixels: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Images, uint8 (batch, H, W, C), without any draw: what the encoder sees, and what the decoder is to give."""
+        """Return inputs and targets for images, uint8 (batch, H, W, C), without any draw."""
         images = pixels.astype(np.float32) * np.float32(1 / 255)
         code = {"noise": np.zeros((len(images), self.latent), np.float32)} if self.binary else {}
         return {"image": images} | code, images
 
     def fixed(self, pixels: np.ndarray, index: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """The same draws whenever it is called, by the index of the images: to measure on."""
+        """Return inputs and targets with the same draws at every call, by the index of the images: to measure on."""
         seeds = np.stack([index.astype(np.uint64), np.full(len(index), FIXED, np.uint64)], axis=1)
         return self(self.plain(pixels)[1], seeds)
 
     def __call__(self, images: Any, seeds: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """As `plain`, with draws, from images float32 and uint64 seeds (batch, 2)."""
+        """Return inputs and targets with draws, for float32 images and uint64 seeds (batch, 2)."""
         clean = np.array(images, np.float32)
         seen, code = clean if not self.noise else np.empty_like(clean), np.zeros((len(clean), self.latent), np.float32)
         for place, seed in enumerate(seeds if self.random else ()):

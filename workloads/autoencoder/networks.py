@@ -23,11 +23,11 @@ from keras import layers, ops
 if TYPE_CHECKING:
     from workloads.autoencoder import Config
 
-FILTERS = (32, 64)  # of the convolutions, each of which halves height and width
+FILTERS = (32, 64)  # filters of the convolutions, each of which halves height and width
 
 
 def autoencoder(shape: Sequence[int], config: Config) -> keras.Model:
-    """The network that a configuration asks for, for images of some shape (H, W, C)."""
+    """Build the network that a configuration asks for, for images of a shape (H, W, C)."""
     encoder, decoder = _encoder(shape, config), _decoder(shape, config)
     inputs = {"image": layers.Input(shape, name="image")}
     if not config.variational:

@@ -1,4 +1,4 @@
-"""What a run leaves: reconstructions, a walk through the space of codes and samples; and the error of components."""
+"""The pictures of a run: reconstructions, a walk through the space of codes, samples; and the error of components."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workloads.autoencoder.draws import Draws
 
 COLUMNS = 12
 WALKS = 5
-SAMPLES = 6  # rows of them
+SAMPLES = 6  # rows of samples
 
 
 def finish(
@@ -26,13 +26,13 @@ def finish(
     Parameters
     ----------
     model : keras.Model
-        As `workloads.autoencoder.networks.autoencoder` makes it.
+        Network made by `workloads.autoencoder.networks.autoencoder`.
     components : Components, optional
-        What the network is compared with.
+        Principal components that the network is compared with.
     pixels : ndarray of uint8, (N, H, W, C)
-        The images that are measured on.
+        Images that are measured on.
     draws : Draws
-        What is drawn for them.
+        Random draws for these images.
     figures : Path
         Folder for reconstructions.png, for walk.png if there are enough images, and for samples.png if the model is
         variational.
@@ -69,7 +69,7 @@ def _images(logits: Any) -> np.ndarray:
 
 
 def _draw(path: Path, rows: Sequence[np.ndarray], names: Sequence[str] = ()) -> None:
-    """Rows of images, each (columns, H, W, C), as one picture."""
+    """Draw rows of images, each (columns, H, W, C), as one picture."""
     figure = Figure(figsize=(0.62 * COLUMNS + 0.9 * bool(names), 0.66 * len(rows)), dpi=100, layout="constrained")
     axes = figure.subplots(len(rows), 1, squeeze=False)[:, 0]
     for place, axis in enumerate(axes):

@@ -71,12 +71,12 @@ class Config(Training):
                 raise Refusal(f"--{name.replace('_', '-')} names a number twice: give each once")
 
     def flow_set(self) -> FlowSet:
-        """The data set of the size, with the requested number of flows."""
+        """Return the data set of the size, with the requested number of flows."""
         flow_set = SIZES[self.size]
         return replace(flow_set, train=self.flows or flow_set.train, test=self.test_flows or flow_set.test)
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and which network is trained on which flows."""
+        """Return the loop's lines of the plan, and those on network and data."""
         flow_set = self.flow_set()
         mirrored = ", each mirrored too" if self.mirror else ""
         lines = Training.describe(self, size) | {
@@ -95,7 +95,7 @@ class Config(Training):
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the flows; missing flows are computed first.
+    """Build the network, its loss and the flows; missing flows are computed first.
 
     Raises
     ------

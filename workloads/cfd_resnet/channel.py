@@ -17,7 +17,7 @@ class Case:
     Parameters
     ----------
     height, length : int
-        Cells across and along.
+        Number of cells across and along the channel.
     nu : float
         Kinematic viscosity, cells^2 per step.
     u_max : float
@@ -39,12 +39,12 @@ class Case:
         return 1 / (even + 0.5), 1 / (MAGIC / even + 0.5)
 
     def inlet(self, y: np.ndarray) -> np.ndarray:
-        """Velocity at the inlet at a distance of y cells from the wall above row 0."""
+        """Return the velocity at the inlet at a distance of y cells from the wall above row 0."""
         return 4 * self.u_max * y * (self.height - y) / self.height**2
 
 
 def behind(solid: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where a population in direction i comes from an obstacle, and where it comes from outside."""
+    """Return where a population in direction i comes from an obstacle, and where it comes from outside."""
     along, across = DIRECTIONS[i]
     padded = np.pad(solid.astype(np.int8), 1, constant_values=2)
     origin = np.roll(padded, (across, along), (0, 1))[1:-1, 1:-1]
@@ -52,7 +52,7 @@ def behind(solid: np.ndarray, i: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def leaves(case: Case, i: int) -> np.ndarray:
-    """Where a population in direction i enters through the outlet: array (H, L), bool."""
+    """Return where a population in direction i enters through the outlet: array (H, L), bool."""
     mask = np.zeros((case.height, case.length), bool)
     along, across = DIRECTIONS[i]
     if case.u_max and along == -1:
@@ -61,7 +61,7 @@ def leaves(case: Case, i: int) -> np.ndarray:
 
 
 def source(case: Case, i: int) -> np.ndarray:
-    """What moving faces add to the populations in direction i that bounce back from them: array (H, L)."""
+    """Return what moving faces add to the populations in direction i that bounce back from them: array (H, L)."""
     along, across = DIRECTIONS[i]
     speed = np.zeros((case.height, case.length))
     if along == 1 and case.u_max:
@@ -76,12 +76,12 @@ def source(case: Case, i: int) -> np.ndarray:
 def links(
     case: Case, lattice: Lattice, solid: np.ndarray, distance: np.ndarray | None
 ) -> tuple[Links, Outlet, np.ndarray]:
-    """The links of a flow that meet a boundary.
+    """Return the links of a flow that meet a boundary.
 
     Parameters
     ----------
     case, lattice
-        Those of the flow.
+        Properties and memory layout of the flow.
     solid : array (H, L), bool
         The obstacles.
     distance : array (9, H, L), optional
@@ -90,9 +90,9 @@ def links(
     Returns
     -------
     links : Links
-        Those from walls, obstacles and moving faces.
+        Links from walls, obstacles and moving faces.
     outlet : Outlet
-        Those from the outlet.
+        Links from the outlet.
     pull : array (n, 2), float32
         Force on the obstacles, along and across, per unit of momentum exchanged on each of ``links``.
     """

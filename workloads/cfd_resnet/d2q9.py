@@ -29,7 +29,7 @@ class Lattice:
     Parameters
     ----------
     height, length : int
-        Cells across and along.
+        Number of cells across and along the channel.
     """
 
     height: int
@@ -51,15 +51,15 @@ class Lattice:
         return self.cells + 2 * self.margin
 
     def shift(self, i: int) -> int:
-        """How far a population in direction i moves."""
+        """Return how far a population in direction i moves in memory."""
         return int(np.dot(DIRECTIONS[i], (1, self.length)))
 
     def at(self, i: int, cells: np.ndarray) -> np.ndarray:
-        """Indices of the populations in direction i in some cells, int32."""
+        """Return the indices of the populations in direction i in some cells, int32."""
         return (i * self.stride + self.margin + cells).astype(np.int32)
 
     def grids(self, populations: np.ndarray) -> np.ndarray:
-        """The populations as arranged in the channel: a view (9, H, L)."""
+        """Return the populations as arranged in the channel: a view (9, H, L)."""
         inner = populations.reshape(9, self.stride)[:, self.margin : self.margin + self.cells]
         return inner.reshape(9, self.height, self.length)
 
@@ -73,9 +73,9 @@ class Links:
     place : array
         Index of the corrected population: ``own * (population at one) + more * (population at other) + source``.
     one, other : array
-        Indices.
+        Indices of the two populations in that formula.
     own, more, source : array
-        See above.
+        Factors and constant in that formula.
     """
 
     place: np.ndarray
@@ -112,7 +112,7 @@ class Outlet:
 
 
 def moments(g):
-    """Density (its deviation from 1) and momentum, along and across."""
+    """Return density (its deviation from 1) and momentum, along and across."""
     density = g[0] + (g[1] + g[2]) + (g[3] + g[4]) + (g[5] + g[6]) + (g[7] + g[8])
     u = (g[1] - g[2]) + (g[5] - g[6]) + (g[7] - g[8])
     v = (g[3] - g[4]) + (g[5] - g[6]) - (g[7] - g[8])
@@ -137,11 +137,11 @@ def advance(
     populations, spare : array (9 * stride,), float32
         The populations, and a buffer of the same size; both are overwritten. Unreached elements are 0 in both.
     links, outlet
-        The boundaries that they meet.
+        Links on which the populations meet a boundary.
     relaxation : tuple of float
         Relaxation rates of the even and of the odd moments.
     steps : int
-        How many.
+        Number of steps.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def _compiled(lattice: Lattice) -> Callable:
 
 @functools.cache
 def _compile(lattice: Lattice) -> Callable:
-    """The steps for a lattice. With constant shifts the compiler knows that reads and writes do not overlap."""
+    """Compile the steps for a lattice. With constant shifts the compiler knows that reads and writes do not overlap."""
     cells, length = lattice.cells, lattice.length
     a0, a1, a2, a3, a4, a5, a6, a7, a8 = (int(lattice.at(i, np.array(0))) for i in range(9))
     b0, b1, b2, b3, b4, b5, b6, b7, b8 = (int(lattice.at(i, np.array(lattice.shift(i)))) for i in range(9))

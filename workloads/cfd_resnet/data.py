@@ -60,7 +60,7 @@ class Flows:
 
     @property
     def reynolds(self) -> float:
-        """u_max H / nu."""
+        """Reynolds number, u_max H / nu."""
         return self.u_max * self.mask.shape[1] / self.nu
 
     def __len__(self) -> int:
@@ -74,7 +74,7 @@ def flows(
     folder: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Flows:
-    """The flows of a set, from the cache. Missing flows are computed first, by all processes that ask for them.
+    """Return the flows of a set, from the cache. All processes that ask for them compute missing flows first.
 
     Safe to call from any number of processes on any number of nodes at the same time: each computes parts that no
     other one is computing, then waits for the parts of the others. Calling it imports Numba only if flows are missing.
@@ -82,7 +82,7 @@ def flows(
     Parameters
     ----------
     parameters : FlowSet
-        Which set: ``SIZES["small"]``, ``SIZES["full"]``, or ``dataclasses.replace`` of one of them.
+        Parameters of the set: ``SIZES["small"]``, ``SIZES["full"]``, or ``dataclasses.replace`` of one of them.
     split : "train", "validation" or "test"
         No shape of one split is in another. A larger set begins with the flows of a smaller one, which are not
         computed again.
@@ -90,7 +90,7 @@ def flows(
         The folder of caches; ``$XDG_CACHE_HOME/rankloop/cfd`` or ``~/.cache/rankloop/cfd`` by default.
     progress : function, optional
         Called with a line of text when there is news; by default one live line on a terminal's standard error, and a
-        line every 10 s or so elsewhere.
+        line every minute elsewhere.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def _check(parameters: FlowSet) -> None:
 def _files(
     parameters: FlowSet, split: Split, folder: Path | None, progress: Callable[[str], None]
 ) -> tuple[Path, list[FlowFile], FlowFile]:
-    """The folder of a split, its parts, and the combined file.
+    """Return the folder of a split, its parts, and the combined file.
 
     The folder name depends on everything that a flow depends on, but not on the number of flows.
     """
@@ -173,7 +173,7 @@ def _files(
 
 @contextlib.contextmanager
 def _usable(where: Path) -> Iterator[None]:
-    """A context that says what to do if the folder cannot be used."""
+    """Turn errors of the file system in the block into a refusal that says what to do."""
     try:
         yield
     except OSError as error:

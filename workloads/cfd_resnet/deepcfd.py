@@ -30,7 +30,7 @@ OBSTACLE, REGIONS = 0, 5
 SOURCE = (
     "DeepCFD.zip of Zenodo record 3666056 has it (https://zenodo.org/record/3666056): unpack it, and give its folder"
 )
-TRAINED = 0.7  # part of the flows, as published
+TRAINED = 0.7  # part of the flows to train on or to choose by, as published
 CHOSEN_BY = 0.1  # part of those to choose by instead of training on; the published work chose by the test flows
 
 
@@ -52,7 +52,7 @@ class Fields(NamedTuple):
         return len(self.inputs)
 
     def load(self, index: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Inputs, and the targets ``flow`` and ``mask``; from ``len(self)`` on mirrored across the channel."""
+        """Return inputs, and targets ``flow`` and ``mask``; indices from ``len(self)`` on are mirrored flows."""
         mirrored, which = np.divmod(np.asarray(index), len(self))
         inputs, fields = self.inputs[which], self.fields[which]
         turn = mirrored == 1
@@ -75,7 +75,7 @@ def read(folder: Path, flows: int = 0) -> Splits:
     Parameters
     ----------
     folder : Path
-        It contains `FILES`.
+        Folder that contains `FILES`.
     flows : int
         Number of training flows, the first ones; 0: all.
 
@@ -137,7 +137,7 @@ class Measure:
     Parameters
     ----------
     sets : Splits
-        The source of the mean and the scale.
+        Sets from which the mean flow and the scale are taken.
     """
 
     def __init__(self, sets: Splits) -> None:
@@ -145,7 +145,7 @@ class Measure:
         self._mean = sets.train.fields.mean(axis=0)
 
     def statistics(self, targets: dict[str, Any], outputs: Any) -> dict[str, Any]:
-        """Sums over the examples of a batch; outputs (B, H, W, 3) as `Fields.fields`."""
+        """Return sums over the examples of a batch; outputs are (B, H, W, 3), as `Fields.fields`."""
         sums = {}
         for prefix, fields in (("", outputs), ("mean_field_", self._mean * (1.0 - targets["mask"]))):
             squares = ops.sum(squared_errors(fields, targets["flow"]), axis=0) * self._scale**2
@@ -155,7 +155,7 @@ class Measure:
         return sums
 
     def summarise(self, totals: dict[str, Any], examples: int) -> dict[str, float]:
-        """The metrics, from sums over a whole set.
+        """Return the metrics, from sums over a whole set.
 
         Returns
         -------
@@ -183,7 +183,7 @@ def _array(path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         kind = f"an array of {array.dtype}" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
         raise Refusal(f"{path} holds {kind}, not an array of numbers: {SOURCE}")
-    return array.astype(np.float64, copy=False)  # squares and sums of halves and of short integers overflow
+    return array.astype(np.float64, copy=False)  # squares and sums of float16 and of short integers overflow
 
 
 def _by(array: np.ndarray) -> str:

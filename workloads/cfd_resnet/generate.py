@@ -34,8 +34,8 @@ TOLERANCE = 2e-4
 # Times that the fastest fluid passes the channel's length, after which a flow counts as unsteady; most need 2 to 7.
 PASSES = 20
 EVERY = 500  # steps between two checks
-STREAMS = ("train", "validation", "test")  # of random numbers, by index
-CELLS = 8_192  # at once on a CPU core, so that the populations stay in its caches
+STREAMS = ("train", "validation", "test")  # splits, whose index seeds the random numbers
+CELLS = 8_192  # cells that a CPU core works on at once, so that the populations stay in its caches
 PART = 16  # flows in a part: the work of one thread at a time, and the most that a kill loses
 
 
@@ -54,7 +54,7 @@ class FlowFile(Piece):
     dtype: np.dtype
 
     def read(self, progress: Callable[[str], None]) -> np.ndarray | None:
-        """Its records; None if there is no such file, or it was damaged and has been removed."""
+        """Return its records; None if there is no such file, or it was damaged and has been removed."""
         with contextlib.suppress(FileNotFoundError):
             try:
                 return read(self.paths[0], self.dtype, self.weight)
@@ -67,7 +67,7 @@ class FlowFile(Piece):
 def files(
     parameters: FlowSet, split: Split, count: int, folder: Path, progress: Callable[[str], None]
 ) -> tuple[list[FlowFile], FlowFile]:
-    """The parts of a split, and the combined file. A larger set uses the parts of a smaller one, and adds to them."""
+    """Return the parts of a split, and the combined file. A larger set adds to the parts of a smaller one."""
     dtype = record_type(parameters.height, parameters.width)
 
     def file(name: str, size: int, fill: Callable[[np.ndarray, Callable[[int], None]], None]) -> FlowFile:
@@ -94,14 +94,14 @@ def files(
 
 
 def record_type(height: int, width: int) -> np.dtype:
-    """One flow in a file. An example is contiguous, and a field of all examples is an array without a copy."""
+    """Return the type of a flow in a file. An example is contiguous, and a field of all examples needs no copy."""
     return np.dtype(
         [("flow", "<f4", (height, width, 2)), ("drag", "<f4"), ("lift", "<f4"), ("mask", "u1", (height, width, 1))]
     )
 
 
 def write(path: Path, records: np.ndarray) -> None:
-    """Publish records."""
+    """Publish records as a file."""
     header = io.BytesIO()
     layout = {"descr": np.lib.format.dtype_to_descr(records.dtype), "fortran_order": False, "shape": records.shape}
     np.lib.format.write_array_header_1_0(header, layout)
@@ -114,14 +114,14 @@ def write(path: Path, records: np.ndarray) -> None:
 
 
 def read(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
-    """Records mapped from a file, read-only.
+    """Return the records in a file, mapped read-only.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     Damaged
-        If its checksum or layout is not as written.
+        If its checksum is wrong, or its layout or number of records is another.
     """
     content = np.memmap(path, np.uint8, "r").data if path.stat().st_size else memoryview(b"")
     if len(content) < 8 or zlib.crc32(content[:-4]) != int.from_bytes(content[-4:], "little"):
@@ -136,12 +136,12 @@ def read(path: Path, dtype: np.dtype, count: int) -> np.ndarray:
 
 
 def masks_of_files(parameters: FlowSet) -> dict[str, np.ndarray]:
-    """The masks of ``parameters.masks`` by file name; see `obstacles.masks_from`."""
+    """Return the masks of ``parameters.masks`` by file name; see `obstacles.masks_from`."""
     return masks_from(parameters.masks, parameters.height, parameters.width) if parameters.masks else {}
 
 
 def candidates(parameters: FlowSet, split: Split, index: int) -> Iterator[np.ndarray]:
-    """The masks to try for a flow until one is steady; they depend only on the arguments.
+    """Yield the masks to try for a flow until one is steady; they depend only on the arguments.
 
     Raises
     ------
@@ -165,25 +165,25 @@ def candidates(parameters: FlowSet, split: Split, index: int) -> Iterator[np.nda
 
 
 def make(parameters: FlowSet, split: Split, indices: range, records: np.ndarray, beat: Callable[[int], None]) -> None:
-    """Compute flows.
+    """Compute some flows of a split.
 
     Parameters
     ----------
     parameters : FlowSet
-        The set.
+        Parameters of the set.
     split : "train", "validation" or "test"
-        Which part of it.
+        Split that the flows belong to.
     indices : range
-        Which flows of that split.
+        Indices of the flows within the split.
     records : array (len(indices),), `record_type`
-        Filled in.
+        Records to fill in.
     beat : function
         Called with the number of finished flows, often.
 
     Raises
     ------
     Refusal
-        As `candidates`.
+        For the same reasons as `candidates`.
     """
     from workloads.cfd_resnet.channel import Case
     from workloads.cfd_resnet.lattice_boltzmann import Batch

@@ -32,11 +32,11 @@ class Steady:
     u, v : array (H, L), float32
         Velocity along and across (towards higher rows); 0 in obstacles.
     pressure : array (H, L), float32
-        Divided by the density, relative to the outlet.
+        Pressure divided by the density, relative to the outlet.
     force : array (2,), float32
-        Of the fluid on the obstacles, along and across, divided by the density.
+        Force of the fluid on the obstacles, along and across, divided by the density.
     steps : int
-        Time steps taken.
+        Number of time steps taken.
     change : float
         Relative change per 1,000 steps at the end: the larger of that of the velocity (L2) and that of the force.
         NaN if the simulation has blown up.
@@ -56,9 +56,9 @@ class Batch:
     Parameters
     ----------
     case : Case
-        Their common properties.
+        Common properties of the flows.
     slots : int
-        Flows at the same time.
+        Number of flows at the same time.
     """
 
     def __init__(self, case: Case, slots: int) -> None:
@@ -81,8 +81,8 @@ class Batch:
         solid : array (H, L), bool
             The obstacles.
         distance : array (9, H, L), optional
-            For a cell and the direction i in which a population reaches it: the distance from the cell to the wall, in
-            units of the link. NaN: unknown, half-way is assumed.
+            Distance from each cell to the wall from which a population in direction i reaches it, in units of the link.
+            NaN: unknown; half-way is assumed.
         """
         solid = np.asarray(solid, bool)
         self._links[slot] = None if solid.all() else links(self.case, self._lattice, solid, distance)
@@ -104,15 +104,15 @@ class Batch:
         self.put(slot, np.ones(self._solid.shape[1:], bool))
 
     def solid(self, slot: int) -> np.ndarray:
-        """The obstacles in a slot."""
+        """Return the obstacles in a slot."""
         return self._solid[slot]
 
     def steps(self, slot: int) -> int:
-        """Steps that the flow in a slot has taken."""
+        """Return the number of steps that the flow in a slot has taken."""
         return int(self._steps[slot])
 
     def advance(self, steps: int) -> np.ndarray:
-        """Take some steps with all flows.
+        """Advance all flows by some steps.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class Batch:
         return moments(self._lattice.grids(self._populations[slot][0]))
 
     def take(self, slot: int) -> Steady:
-        """The flow in a slot as it is now."""
+        """Return the flow in a slot as it is now."""
         density, u, v = self._moments(slot)
         return Steady(
             u, v, density * np.float32(SOUND**2), self._force[slot], int(self._steps[slot]), float(self._change[slot])
@@ -154,14 +154,14 @@ class Batch:
 def solve(
     case: Case, solid: np.ndarray, *, tolerance: float, most: int, every: int = 1000, distance: np.ndarray | None = None
 ) -> list[Steady]:
-    """The steady flows around some obstacles.
+    """Return the steady flows around some obstacles.
 
     Parameters
     ----------
     case : Case
-        Their common properties.
+        Common properties of the flows.
     solid : array (N, H, L), bool
-        The obstacles of each; all flows run at once.
+        Obstacles of each flow; all flows run at once.
     tolerance : float
         A flow is steady once its change (see `Steady`) is below this.
     most : int

@@ -39,7 +39,7 @@ class Law:
     Parameters
     ----------
     factor, exponent : float
-        As fitted.
+        Factor and exponent of the fit.
     stderr : float
         Standard error of the exponent.
     x : array
@@ -58,7 +58,7 @@ class Law:
         return self.exponent - margin, self.exponent + margin
 
     def at(self, flows: float) -> tuple[float, float, float]:
-        """The error at a number of flows, and the interval with a confidence of 95 % in which a new run would fall."""
+        """Return the error at a number of flows, and the 95 % interval in which the error of a new run would fall."""
         middle, squares = self.factor * flows**-self.exponent, self.x.var() * len(self.x)
         deviation = self.stderr * math.sqrt(squares)  # residual standard error of the logarithms
         distance = (math.log(flows) - self.x.mean()) ** 2 / squares
@@ -72,14 +72,14 @@ class Law:
 
 
 def fit(flows: Sequence[float], errors: Sequence[float]) -> Law:
-    """The power law through errors at numbers of flows, at least two of them different; each run is a point."""
+    """Fit the power law to errors at numbers of flows, at least two of them different; each run is a point."""
     x = np.log(np.asarray(flows, float))
     line: Any = stats.linregress(x, np.log(np.asarray(errors, float)))
     return Law(math.exp(line.intercept), -line.slope, line.stderr, x)
 
 
 def read(folders: Sequence[Path]) -> list[Finished]:
-    """The finished runs of some studies, by rising number of flows.
+    """Return the finished runs of some studies, by rising number of flows.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _flows(run: Finished) -> int:
 
 
 def table(runs: Sequence[Finished], law: Law) -> str:
-    """All runs and the fitted law, in Markdown."""
+    """Return all runs and the fitted law, in Markdown."""
     lines = [
         "| flows | seed | steps | epochs | validation error | test error | its standard error, points | times better |",
         "|---|---|---|---|---|---|---|---|",
@@ -124,7 +124,7 @@ def table(runs: Sequence[Finished], law: Law) -> str:
 
 
 def draw(path: Path, runs: Sequence[Finished], law: Law) -> None:
-    """The figure: runs, the law with the interval of a new run, dashed where extrapolated, and the published errors."""
+    """Draw the runs, the law with the interval of a new run, dashed where extrapolated, and the published errors."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
     sizes = sorted(set(map(_flows, runs)))

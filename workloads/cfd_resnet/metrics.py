@@ -16,7 +16,7 @@ from workloads.cfd_resnet.data import Flows
 
 ops: Any = keras.ops  # its annotations do not say what it returns
 
-Tensor = Any  # of the engine, or an array
+Tensor = Any  # a tensor of the engine, or an array
 TINY = 1e-6  # a norm below this is replaced by it: a flow without v has no relative error of v
 
 
@@ -33,7 +33,7 @@ class Metrics:
     mean_field: np.ndarray
 
     def statistics(self, targets: dict[str, Tensor], outputs: Tensor) -> dict[str, Tensor]:
-        """Sums over the examples of a batch, for the network and for the mean field.
+        """Return sums over the examples of a batch, for the network and for the mean field.
 
         Parameters
         ----------
@@ -62,7 +62,7 @@ class Metrics:
         return sums
 
     def summarise(self, totals: dict[str, Any], examples: int) -> dict[str, float]:
-        """The metrics, from sums over a whole set.
+        """Return the metrics, from sums over a whole set.
 
         Returns
         -------
@@ -94,7 +94,7 @@ class Metrics:
 
 
 def mean_field(parts: Sequence[Flows]) -> np.ndarray:
-    """The best prediction of a flow without looking at its obstacles: the mean of each cell where it is fluid.
+    """Return the best prediction that ignores the obstacles: the mean of each cell where it is fluid.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def mean_field(parts: Sequence[Flows]) -> np.ndarray:
     Returns
     -------
     array (H, W, 2), float32
-        0 where a cell is never fluid.
+        Mean flow; 0 where a cell is never fluid.
     """
     fluid: Any = sum(np.sum(1.0 - part.mask, axis=0, dtype=np.float64) for part in parts)
     total: Any = sum(np.sum(part.flow, axis=0, dtype=np.float64) for part in parts)
@@ -113,14 +113,14 @@ def mean_field(parts: Sequence[Flows]) -> np.ndarray:
 
 
 def relative_error(field: Tensor, flow: Tensor) -> Tensor:
-    """|field - flow| / |flow| of each example, in the L2 norm over cells and components: (B, H, W, C) to (B,)."""
+    """Return |field - flow| / |flow| per example, in the L2 norm over cells and components: (B, H, W, C) to (B,)."""
     return norm(field - flow) / ops.maximum(norm(flow), TINY)
 
 
 def squared_errors(field: Tensor, flow: Tensor) -> Tensor:
-    """DeepCFD's measure: squared differences summed over the cells, per example and component: (B, H, W, C) to (B, C).
+    """Return DeepCFD's measure, squared differences summed over the cells: (B, H, W, C) to (B, C).
 
-    As in the code of Ribeiro et al. 2020 (arXiv 2004.08826): its "Ux MSE", "Uy MSE", "p MSE" and their sum, "Total
+    It follows the code of Ribeiro et al. 2020 (arXiv 2004.08826): its "Ux MSE", "Uy MSE", "p MSE" and their sum, "Total
     MSE", are the means of these over the examples. They grow with the number of cells and the square of the unit of
     velocity.
     """
@@ -128,17 +128,17 @@ def squared_errors(field: Tensor, flow: Tensor) -> Tensor:
 
 
 def norm(field: Tensor) -> Tensor:
-    """The L2 norm of each example: (B, H, W, C) to (B,)."""
+    """Return the L2 norm of each example: (B, H, W, C) to (B,)."""
     return ops.sqrt(ops.sum(ops.square(field), axis=[1, 2, 3]))
 
 
 def divergence(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Squares of du/dx + dv/dy by central differences, in fluid cells with four fluid neighbours.
+    """Return the squares of du/dx + dv/dy by central differences, in fluid cells with four fluid neighbours.
 
     Returns
     -------
     squares, cells : tensors (B,)
-        Their sum in each example, (u_max / cell)^2, and the number of such cells.
+        Sum of the squares in each example, (u_max / cell)^2, and number of such cells.
     """
     fluid = 1.0 - mask[..., 0]
     inside = fluid[:, 1:-1, 1:-1] * fluid[:, 2:, 1:-1] * fluid[:, :-2, 1:-1] * fluid[:, 1:-1, 2:] * fluid[:, 1:-1, :-2]
@@ -148,7 +148,7 @@ def divergence(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def slip(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Squares of the velocity on walls: of the channel, and the faces between an obstacle and the fluid.
+    """Return the squares of the velocity on walls: of the channel, and the faces between an obstacle and the fluid.
 
     A face lies half a cell from the centre of the next cell a, and b is the cell after it. The velocity at the face is
     extrapolated to 3/2 a - 1/2 b, which is exact for a linear profile, and not 0 for the solver's curved ones.
@@ -156,7 +156,7 @@ def slip(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     squares, faces : tensors (B,)
-        Their sum in each example, u_max^2, and the number of faces.
+        Sum of the squares in each example, u_max^2, and number of faces.
     """
     walls = [[0, 0], [1, 1], [0, 0], [0, 0]]
     squares, faces = 0.0, 0.0
@@ -172,7 +172,7 @@ def slip(field: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def drag_by_balance(field: Tensor, mask: Tensor, reynolds: Tensor | float) -> Tensor:
-    """Force along the channel on all obstacles, from the velocities alone.
+    """Return the force along the channel on all obstacles, from the velocities alone.
 
     The networks predict no pressure, so the balance of mechanical energy between the first and the last column gives
     its drop, (dissipation + growth of the flux of kinetic energy) / flux, and the balance of momentum the force:
@@ -182,16 +182,16 @@ def drag_by_balance(field: Tensor, mask: Tensor, reynolds: Tensor | float) -> Te
     Parameters
     ----------
     field : tensor (B, H, W, 2)
-        0 in obstacles.
+        Velocities; 0 in obstacles.
     mask : tensor (B, H, W, 1)
         1 in obstacles.
     reynolds : tensor (B,) or float
-        u_max H / viscosity.
+        Reynolds number, u_max H / viscosity.
 
     Returns
     -------
     tensor (B,)
-        Over density x u_max^2 x H, as `Flows.drag`.
+        Force over density x u_max^2 x H, as in `Flows.drag`.
     """
     height = field.shape[1]
     viscosity = height / reynolds  # over u_max, cells
@@ -199,7 +199,7 @@ def drag_by_balance(field: Tensor, mask: Tensor, reynolds: Tensor | float) -> Te
     fluid = 1.0 - mask[..., 0]
 
     def sheared(a: tuple, b: tuple) -> Tensor:
-        """Squared differences over faces; a face to an obstacle is half a cell away, and the fluid is at rest there."""
+        """Return squared differences over faces; a face to an obstacle is half a cell away, and the flow is 0 there."""
         both = fluid[a] * fluid[b]
         between = ops.sum(ops.square(field[a] - field[b]), axis=-1)
         return both * between + (1 - both) * 2 * (speed2[a] + speed2[b])

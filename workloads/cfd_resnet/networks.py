@@ -21,8 +21,8 @@ import keras
 from keras import layers, ops
 
 Tensor = Any  # a Keras tensor; Keras' annotations do not know its own operations
-LEVELS = 4  # of a U-net: each halves height and width
-# Multiples of cells that a network takes.
+LEVELS = 4  # levels of a U-net, each of which halves height and width
+# Height and width that a network takes have to be multiples of these.
 MULTIPLES = {"cnn": (16, 32), "residual": (2**LEVELS, 2**LEVELS), "gated": (2**LEVELS, 2**LEVELS)}
 
 
@@ -39,7 +39,7 @@ def fully_connected(
         Width and number of the hidden layers. At 128 x 256, one of 256 has 25.2 M parameters and three of 1,024 have
         102.8 M, nearly all of them between a cell and a unit.
     channels, fields : int
-        Of the input, the mask first, and of the output.
+        Number of channels of the input, the mask first, and of fields of the output.
     """
     inputs = layers.Input((height, width, channels), name="mask")
     x = layers.Flatten()(inputs)
@@ -57,10 +57,10 @@ def cnn(height: int, width: int, filters: int = 128, channels: int = 1, fields: 
     height, width : int
         Cells across and along the channel, multiples of 16 and 32.
     filters : int
-        Of the first convolution; the other layers are wider in proportion. 128 is as published: 80.8 M parameters at
-        128 x 256, of which each decoder's first layer has 33.6 M.
+        Filters of the first convolution; the other layers are wider in proportion. 128 is as published: 80.8 M
+        parameters at 128 x 256, of which each decoder's first layer has 33.6 M.
     channels, fields : int
-        Of the input, the mask first, and of the output.
+        Number of channels of the input, the mask first, and of fields of the output.
     """
     inputs = layers.Input((height, width, channels), name="mask")
     x = layers.Conv2D(filters, 16, 16, "same", activation="relu")(inputs)
@@ -96,19 +96,19 @@ def residual(
     height, width : int
         Cells across and along the channel, multiples of 16.
     filters : int
-        At full resolution; 16 times as many at the lowest. 8 is as published: 1.68 M parameters, 2.56 M gated.
+        Filters at full resolution; 16 times as many at the lowest. 8 is as published: 1.68 M parameters, 2.56 M gated.
     gated : bool
-        The second convolution of a block gives twice as many channels, and the sigmoid of one half scales the other.
+        Whether a block's second convolution gives twice as many channels, the sigmoid of one half scaling the other.
     dropout : float
         Part of the activations between the convolutions of a block that is dropped in training.
     position : bool
-        Give the first convolution the position of each cell in the channel in addition to the mask.
+        Whether to give the first convolution the position of each cell in the channel in addition to the mask.
     channels, fields : int
-        Of the input, the mask first, and of the output.
+        Number of channels of the input, the mask first, and of fields of the output.
     """
 
     def block(x, channels: int, stride: int = 1, skip=None, seen=None):
-        """A block: what is added to x is computed from ``seen``, by default from x itself."""
+        """Add to x what a block computes from ``seen``, by default from x itself."""
         y = layers.Conv2D(channels, 3, stride, "same")(concat_elu(x) if seen is None else seen)
         if skip is not None:
             y = layers.Add()([y, layers.Conv2D(channels, 1)(concat_elu(skip))])
@@ -139,7 +139,7 @@ def residual(
 
 
 def conserving(model: keras.Model) -> keras.Model:
-    """The same network, with each column's difference from the inlet's flux spread evenly over its fluid cells.
+    """Return the same network, with each column's difference from the inlet's flux spread over its fluid cells.
 
     The flux is the same through every column of a steady flow, and that of the inlet's parabola, 2/3 H, is known. What
     remains to be learned is its distribution over the column.
@@ -148,15 +148,15 @@ def conserving(model: keras.Model) -> keras.Model:
 
 
 def symmetric(model: keras.Model) -> keras.Model:
-    """The same network, which predicts the mean of its flow and that round the mirrored obstacles, mirrored back.
+    """Return the same network, predicting the mean of its flow and that round mirrored obstacles, mirrored back.
 
-    Trained is the network alone, so that a step costs what it did; a prediction costs twice as much.
+    Only the network itself is trained, so that a step costs what it did; a prediction costs twice as much.
     """
     return Symmetric(model.input, model.output, name=model.name)
 
 
 def sized(name: str, height: int, width: int, **settings: Any) -> keras.Model:
-    """A network by its name for any number of cells: inputs are padded with zeros to an allowed size, outputs cropped.
+    """Build a network by its name for any number of cells: inputs are padded to an allowed size, outputs cropped.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def sized(name: str, height: int, width: int, **settings: Any) -> keras.Model:
 
 
 def concat_elu(x: Tensor) -> Tensor:
-    """ELU of x and of -x, side by side: twice the channels, and a gradient everywhere."""
+    """Return the ELU of x and of -x, side by side: twice the channels, and a gradient everywhere."""
     return layers.Activation("elu")(layers.Concatenate()([x, layers.Rescaling(-1.0)(x)]))
 
 
@@ -187,25 +187,25 @@ class Gate(layers.Layer):
     """The first half of the channels, each scaled by the sigmoid of its partner in the second half."""
 
     def call(self, x: Tensor) -> Tensor:
-        """(..., 2 C) to (..., C)."""
+        """Map (..., 2 C) to (..., C)."""
         halves: Any = ops.split(x, 2, axis=-1)
         return halves[0] * ops.sigmoid(halves[1])
 
 
 @keras.saving.register_keras_serializable("cfd_resnet")
 class Widen(layers.Layer):
-    """Zeros as further channels, so that a block's input can be added to its wider output."""
+    """Adds zeros as further channels, so that a block's input can be added to its wider output."""
 
     def __init__(self, channels: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.channels = channels
 
     def call(self, x: Tensor) -> Tensor:
-        """(B, H, W, C) to (B, H, W, channels)."""
+        """Map (B, H, W, C) to (B, H, W, channels)."""
         return ops.pad(x, [(0, 0), (0, 0), (0, 0), (self.channels - x.shape[-1], 0)])
 
     def get_config(self) -> dict:
-        """For Keras to save it."""
+        """Return the settings with which Keras saves the layer."""
         return super().get_config() | {"channels": self.channels}
 
 
@@ -218,7 +218,7 @@ class Conserve(layers.Layer):
         super().__init__(**kwargs)
 
     def call(self, flow_and_mask: list[Tensor]) -> Tensor:
-        """(B, H, W, 2) and (B, H, W, channels) to (B, H, W, 2)."""
+        """Map (B, H, W, 2) and (B, H, W, channels) to (B, H, W, 2)."""
         flow, inputs = flow_and_mask
         fluid = 1.0 - inputs[..., :1]
         missing = 2 / 3 * flow.shape[1] - ops.sum(flow[..., :1], axis=1, keepdims=True)
@@ -231,7 +231,7 @@ class Symmetric(keras.Model):
     """A network whose predictions are those of `symmetric`. Fields other than the second, v, keep their sign."""
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
-        """(B, H, W, channels) to (B, H, W, fields)."""
+        """Map (B, H, W, channels) to (B, H, W, fields)."""
         flow = super().call(inputs, training=training)
         if training:
             return flow
@@ -245,7 +245,7 @@ class Position(layers.Layer):
     """Adds to the inputs the position of each cell along and across the channel, from -1 to 1."""
 
     def call(self, inputs: Tensor) -> Tensor:
-        """(B, H, W, channels) to (B, H, W, channels + 2)."""
+        """Map (B, H, W, channels) to (B, H, W, channels + 2)."""
         height, width = inputs.shape[1:3]
         axes: Any = ops.meshgrid(ops.linspace(-1.0, 1.0, width), ops.linspace(-1.0, 1.0, height))  # along, across
         place: Any = ops.cast(ops.stack(axes, axis=-1), inputs.dtype)
@@ -253,7 +253,7 @@ class Position(layers.Layer):
 
 
 def _model(name: str, inputs: Tensor, flow: Tensor) -> keras.Model:
-    """The network with obstacles cut out of its output."""
+    """Build a network whose output is 0 in obstacles."""
     flow = layers.Activation("linear", dtype="float32")(flow)
     fluid = layers.Rescaling(-1.0, 1.0, dtype="float32")(inputs[..., :1])
     return keras.Model(inputs, layers.Multiply(dtype="float32", name="flow")([flow, fluid]), name=name)

@@ -22,21 +22,21 @@ INLET = 1 / 8  # of the height: columns after the inlet that stay free
 # A hash of its cells assigns one random shape in eight to the validation set and one to the test set, so that no shape
 # can be in two sets.
 SHARES = 8
-FROM_FILE = 1 / 2  # of the width: the length of an obstacle from a file, at most; 1 / 8 lies before it
+FROM_FILE = 1 / 2  # of the width: greatest length of an obstacle from a file, which begins at 1 / 8 of the width
 SUFFIXES = ".npy", ".txt"
 
 
 def random_mask(rng: np.random.Generator, height: int, width: int, count: int, split: Split) -> np.ndarray:
-    """Ovals and boxes at random places, turned by random angles, some of them over another or over a wall.
+    """Draw ovals and boxes at random places, turned by random angles, some of them over another or over a wall.
 
     Parameters
     ----------
     rng : numpy Generator
-        Used until the obstacles leave the channel open and belong to the requested set.
+        Generator that is used until the obstacles leave the channel open and belong to the requested set.
     height, width : int
-        Cells across the channel, and along the part of it where obstacles may lie.
+        Number of cells across the channel, and along the part of it where obstacles may lie.
     count : int
-        How many obstacles.
+        Number of obstacles.
     split : "train", "validation" or "test"
         The set that the shape is for. No shape, and no mirror image of it, belongs to two of them.
 
@@ -74,21 +74,21 @@ def random_mask(rng: np.random.Generator, height: int, width: int, count: int, s
 
 
 def split_of(mask: np.ndarray) -> Split:
-    """The set to which a random shape and its mirror image belong."""
+    """Return the set to which a random shape and its mirror image belong."""
     mirrored = min(np.packbits(mask).tobytes(), np.packbits(mask[::-1]).tobytes())
     share = zlib.crc32(mirrored) % SHARES
     return "validation" if share == 0 else "test" if share == 1 else "train"
 
 
 def reached(mask: np.ndarray) -> np.ndarray:
-    """The fluid that is connected with the inlet, also over corners: the solver's lattice has diagonal links."""
+    """Return the fluid that is connected with the inlet, also over corners: the lattice has diagonal links."""
     label: Any = ndimage.label
     parts, _ = label(~mask, np.ones((3, 3)))
     return ~mask & np.isin(parts, parts[:, 0])
 
 
 def fault(mask: np.ndarray) -> str | None:
-    """Why the flow around these obstacles cannot be computed, or None."""
+    """Return why the flow around these obstacles cannot be computed, or None."""
     free = round(INLET * len(mask))
     if mask[:, : max(free, 1)].any():
         return f"reaches into the first {max(free, 1)} columns, where the inlet is"
@@ -102,7 +102,7 @@ def fault(mask: np.ndarray) -> str | None:
 
 
 def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
-    """The obstacles in the files of a folder, placed in the channel.
+    """Return the obstacles in the files of a folder, placed in the channel.
 
     A file is a text file (two whole numbers, cells along and across, then rows of 0 and 1 across the channel, as in
     Hennigh's steady-state-flow data) or a NumPy array (H, W). A mask of the channel's own height and width is used as
@@ -112,9 +112,9 @@ def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
     Parameters
     ----------
     folder : Path
-        All its .txt and .npy files, in the order of their names.
+        Folder of which all .txt and .npy files are read, in the order of their names.
     height, width : int
-        Of the channel.
+        Size of the channel, in cells.
 
     Returns
     -------
@@ -148,7 +148,7 @@ def masks_from(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
 
 
 def read(path: Path) -> np.ndarray:
-    """The mask in a file, as it is: array (across, along), bool.
+    """Return the mask in a file, as it is: array (across, along), bool.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def _placed(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The obstacle of a mask, cut out, scaled and placed in the channel."""
+    """Return the obstacle of a mask, cut out, scaled and placed in the channel."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     above, below = rows[0], len(mask) - 1 - rows[-1]
     shape = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

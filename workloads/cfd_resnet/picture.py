@@ -23,15 +23,15 @@ def draw(
     Parameters
     ----------
     path : Path
-        Of the PNG.
+        Path of the PNG.
     mask : array (N, H, W, 1)
         1 in obstacles.
     flow, predicted : array (N, H, W, 2)
         u and v of the solver and of the network.
     most : int
-        Rows at most.
+        Highest number of rows.
     unit : str
-        Of the speeds.
+        Unit of the speeds.
     """
     count, (height, width) = min(most, len(mask)), mask.shape[1:3]
     solid = mask[:count, ..., 0] > 0.5

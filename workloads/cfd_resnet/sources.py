@@ -31,7 +31,7 @@ class Source(NamedTuple):
     model: keras.Model
     train: Data
     validation: Data
-    measure: Any  # with statistics and summarise
+    measure: Any  # has the methods statistics and summarise
     finish: Callable[[Any, Path], dict[str, float]]
     target: tuple[str, Literal[">=", "<="], float]
 
@@ -56,12 +56,12 @@ class Examples:
         return int(self._ends[-1])
 
     def of(self, index: np.ndarray) -> list[Path]:
-        """The files that contain some of the examples: one per Reynolds number."""
+        """Return the files that contain some of the examples: one per Reynolds number."""
         parts = np.unique(np.searchsorted(self._ends, np.asarray(index) % len(self), side="right"))
         return [path for part in parts if (path := _file(self.parts[part]))]
 
     def read_from(self, copies: Mapping[Path, Path]) -> None:
-        """From now on read the copies of files that have one, after verifying their checksums.
+        """Read, from now on, the copies of files that have one, after verifying their checksums.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Examples:
             self.parts[number] = replace(flows, **fields)
 
     def load(self, index: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Inputs (B, H, W, 1 or 2), and the targets ``flow``, ``mask`` and ``reynolds`` (B,).
+        """Return inputs (B, H, W, 1 or 2), and the targets ``flow``, ``mask`` and ``reynolds`` (B,).
 
         Indices from ``len(self)`` on are the same examples, mirrored at the middle of the channel.
         """
@@ -101,7 +101,7 @@ class Examples:
 
 
 def of_our_solver(config: Config, rank: Rank) -> Source:
-    """Flows of our own solver; missing flows are computed first.
+    """Return the source of flows from our own solver; missing flows are computed first.
 
     At the end the network is measured on flows not used for any choice: other shapes (``test_...``), the same at
     each Reynolds number (``test_re<number>_error``), shapes from files (``masks_...``).
@@ -157,7 +157,7 @@ def of_our_solver(config: Config, rank: Rank) -> Source:
 
 
 def of_deepcfd(config: Config, folder: Path) -> Source:
-    """The flows in DeepCFD's files.
+    """Return the source of flows from DeepCFD's files.
 
     Raises
     ------
@@ -199,6 +199,6 @@ def _network(config: Config, height: int, width: int, **settings: int) -> keras.
 
 
 def _file(flows: Flows) -> Path | None:
-    """The file that they are mapped from."""
+    """Return the file that flows are mapped from, if there is one."""
     name = getattr(flows.flow, "filename", None)
     return None if name is None else Path(name)

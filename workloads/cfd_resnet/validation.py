@@ -68,7 +68,7 @@ class Row:
 
 
 def poiseuille(height: int) -> list[Row]:
-    """A channel at Re 16: error of the velocity (L2, relative), pressure gradient over the analytic one."""
+    """Run a channel at Re 16: error of the velocity (L2, relative), pressure gradient over the analytic one."""
     u_max = 0.8 / height  # with nu fixed: the Mach number falls as the cells shrink
     case = Case(height, 3 * height, 0.05, u_max=u_max)
     flow = solve(case, np.zeros((1, height, 3 * height)), tolerance=1e-5, most=200_000)[0]
@@ -81,7 +81,7 @@ def poiseuille(height: int) -> list[Row]:
 
 
 def cavity(side: int) -> list[Row]:
-    """The lid-driven cavity at Re 100: largest distances from Ghia's values, and extremes, over the lid's velocity."""
+    """Run the lid-driven cavity at Re 100: largest distances from Ghia's values, extremes, over the lid's velocity."""
     lid = 0.1
     case = Case(side, side, lid * side / 100, lid=lid)
     flow = solve(case, np.zeros((1, side, side)), tolerance=1e-5, most=200_000)[0]
@@ -99,7 +99,7 @@ def cavity(side: int) -> list[Row]:
 
 
 def cylinder(cells: int, u_max: float = 0.1) -> list[Row]:
-    """Schaefer and Turek's case 2D-1 (Re 20) with some cells over the diameter."""
+    """Run Schaefer and Turek's case 2D-1 (Re 20) with some cells over the diameter."""
     height, length, radius, centre = round(4.1 * cells), 22 * cells, cells / 2, 2.0 * cells
     mean = 2 / 3 * u_max
     y, x = np.mgrid[:height, :length] + 0.5 - centre
@@ -125,7 +125,7 @@ def cylinder(cells: int, u_max: float = 0.1) -> list[Row]:
 
 
 def circle_distance(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
-    """Where links cross a circle around 0, for `Batch.put`: array (9, H, L) for cells at x, y (H, L)."""
+    """Return where links cross a circle around 0, for `Batch.put`: array (9, H, L) for cells at x, y (H, L)."""
     distance = np.full((9, *x.shape), np.nan)
     for i in range(1, 9):
         along, across = DIRECTIONS[i]
@@ -138,7 +138,7 @@ def circle_distance(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
 
 
 def table(full: bool) -> Iterator[Row]:
-    """All cases, at the size of the tests or at full size, one after the other."""
+    """Yield the rows of all cases, at the size of the tests or at full size."""
     for height in (16, 32, 64) if full else (16, 32):
         yield from poiseuille(height)
     yield from cavity(128 if full else 64)

@@ -22,14 +22,14 @@ from launch.plan.typed import Bounds, Count, Natural, NotNegative, Positive
 if TYPE_CHECKING:
     from workloads.chaos.forecast import Forecast
 
-GAP = 500  # steps of the series between what is learned from and the first forecast
+GAP = 500  # steps between the part of the series that is learned from and the first forecast
 
-CHAOS = 2e-3  # per time unit: an exponent below this is one of 0, as far as can be measured
+CHAOS = 2e-3  # per time unit: a smaller exponent cannot be told from 0 by measuring it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Of the program; the defaults are one reservoir for a short ring."""
+    """Options of the program; the defaults are one reservoir for a short ring."""
 
     length: Positive = 22.0  # of the ring
     points: Annotated[int, Bounds(8)] = 64  # on it
@@ -109,7 +109,7 @@ def _refuse_misfits(args: Options, size: int) -> None:
 
 @contextlib.contextmanager
 def _ring() -> Iterator[Any]:
-    """What the ranks exchange their edges by; None where there is one rank."""
+    """Yield the communicator by which the ranks exchange their edges; None if there is only one rank."""
     if rankloop.size == 1:
         yield None
         return
@@ -123,14 +123,14 @@ def _ring() -> Iterator[Any]:
     try:
         yield world
     except Refusal:
-        raise  # as on all ranks, which compute the same
+        raise  # all ranks raise it, as they compute the same
     except BaseException:
         traceback.print_exc()
-        world.Abort(1)  # the others wait for this rank
+        world.Abort(1)  # the other ranks would wait for this one
 
 
 def _forecast(args: Options, ring: Any) -> tuple[Forecast, tuple[float, float], dict[str, float]]:
-    """All forecasts, the exponent with its error, and what took how many seconds."""
+    """Return all forecasts, the Lyapunov exponent with its error, and the seconds of each phase."""
     import numpy as np
 
     from workloads.chaos.equation import Equation

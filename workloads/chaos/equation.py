@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-SETTLING = 250.0  # time units before a solution is on the attractor
-APART = 1e-7  # relative distance of two solutions that are watched
-MEASURED = 1000.0  # time units over which each pair is watched
+SETTLING = 250.0  # time units after which a solution is on the attractor
+APART = 1e-7  # initial distance of a pair of solutions, relative to their size
+MEASURED = 1000.0  # time units over which each pair is followed
 PAIRS = 8
-CONTOUR = 32  # points on the circle by which the coefficients are found
+CONTOUR = 32  # points on the circle over which the coefficients are averaged
 
 
 class Equation:
-    """One step of it after the other, by ETDRK4.
+    """The equation on one ring, integrated step by step by ETDRK4.
 
     Parameters
     ----------
     length : float
-        Of the ring.
+        Length of the ring.
     points : int
-        On it, at equal distances.
+        Number of points on the ring, at equal distances.
     step : float
-        Of time.
+        Time step.
 
     References
     ----------
@@ -48,7 +48,7 @@ class Equation:
         self._f3 = mean((-4 - 3 * z - z**2 + np.exp(z) * (4 - z)) / z**3)
 
     def __call__(self, u: np.ndarray) -> np.ndarray:
-        """The fields one step later, float64 (..., points)."""
+        """Return the fields one time step later, float64 (..., points)."""
         v = np.fft.rfft(u)
         n = self._nonlinear(v)
         a = self._half * v + self._q * n
@@ -62,7 +62,7 @@ class Equation:
         return self._slope * np.fft.rfft(np.fft.irfft(v, self.points) ** 2)
 
     def settled(self, fields: int, seed: int) -> np.ndarray:
-        """Fields on the attractor, (fields, points), each from another start of small random waves."""
+        """Return fields on the attractor, (fields, points), each started from other small random waves."""
         random = np.random.default_rng(seed)
         place = np.arange(self.points) / self.points
         waves = np.arange(1, max(2, round(self.length / 5)))[:, None]
@@ -73,7 +73,7 @@ class Equation:
         return u
 
     def series(self, steps: int, seed: int) -> np.ndarray:
-        """One solution on the attractor, (steps, points)."""
+        """Return one solution on the attractor, (steps, points)."""
         u, found = self.settled(1, seed)[0], np.empty((steps, self.points))
         for number in range(steps):
             found[number] = u
@@ -81,9 +81,9 @@ class Equation:
         return found
 
     def exponent(self, seed: int) -> tuple[float, float]:
-        """The largest Lyapunov exponent and its standard error, per unit of time.
+        """Return the largest Lyapunov exponent and its standard error, per unit of time.
 
-        Pairs of neighbouring solutions are watched, and after each unit of time put back to their first distance
+        Pairs of neighbouring solutions are followed, and after each unit of time reset to their initial distance
         (Benettin et al., Meccanica 15, 1980).
         """
         u = self.settled(PAIRS, seed)
@@ -93,7 +93,7 @@ class Equation:
         for number in range(round((MEASURED + SETTLING) / self.step)):
             if number % every == 0:
                 distance = np.linalg.norm(apart, axis=1, keepdims=True)
-                if number * self.step > SETTLING:  # until then the distance turns to where it grows fastest
+                if number * self.step > SETTLING:  # until then it turns to the direction in which it grows fastest
                     growths.append(np.log(distance / size)[:, 0])
                 apart *= size / distance
             both = self(np.concatenate([u, u + apart]))

@@ -12,16 +12,16 @@ from workloads.chaos.reservoir import SYNCHRONISED, Reservoir
 
 
 class Part:
-    """The groups of points of a rank, and the way to the edges of its neighbours' parts.
+    """The groups of points of one rank, and the exchange of edges with the neighbouring ranks.
 
     Parameters
     ----------
     ring : mpi4py.MPI.Comm or None
-        The ranks; None where there is one.
+        Communicator of the ranks; None if there is only one.
     points, groups : int
-        Of the whole ring.
+        Number of points and number of groups on the whole ring.
     overlap : int
-        Points on either side that a group sees too, where there are several.
+        Points on either side of a group that its reservoir sees too, if there are several groups.
     """
 
     def __init__(self, ring: Any, points: int, groups: int, overlap: int) -> None:
@@ -33,13 +33,13 @@ class Part:
         self.mine = slice(self.groups.start * self.width, self.groups.stop * self.width)
 
     def learned(self, series: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs (T, inputs) of a group, and its points one step later (T, width)."""
+        """Return the inputs (T, inputs) of a group, and its points one step later (T, width)."""
         first = group * self.width
         seen = np.arange(first - self.overlap, first + self.width + self.overlap) % series.shape[1]
         return series[:-1, seen], series[1:, first : first + self.width]
 
     def around(self, own: np.ndarray) -> np.ndarray:
-        """What each group sees, (inputs, groups, N), of the points of this rank (points, N), with the neighbours'."""
+        """Return what each group sees, (inputs, groups, N): points of this rank (points, N) and of its neighbours."""
         if not self.overlap:
             return own.reshape(len(self.groups), self.width, -1).transpose(1, 0, 2)
         before, after = own[-self.overlap :], own[: self.overlap]
@@ -61,20 +61,20 @@ class Part:
             self._ring.Allreduce(MPI.IN_PLACE, values, MPI.SUM)
 
     def together(self, own: np.ndarray) -> np.ndarray:
-        """The points of all ranks, along the last axis; on rank 0, the others have their own."""
+        """Return the points of all ranks, along the last axis, on rank 0; on another rank, its own points."""
         parts = self._ring.gather(own) if self._ring else None
         return np.concatenate(parts, axis=-1) if parts else own
 
 
 class Forecast(NamedTuple):
-    """What was predicted.
+    """Predictions, and how wrong they are.
 
     Parameters
     ----------
     errors : ndarray, (steps, starts)
-        Of each forecast after each step: root of its mean square over the ring, in deviations of the field.
+        Error of each forecast after each step: its root mean square over the ring, in standard deviations of the field.
     truth, predicted : ndarray, (steps, points)
-        Of the first start.
+        True field and predicted field of the forecast from the first start.
     """
 
     errors: np.ndarray
@@ -82,7 +82,7 @@ class Forecast(NamedTuple):
     predicted: np.ndarray
 
     def valid_steps(self, threshold: float) -> np.ndarray:
-        """For how many steps the error of each forecast stays below the threshold; all where it always does."""
+        """Return the steps for which the error of each forecast stays below the threshold: all if it always does."""
         above = self.errors >= threshold
         return np.where(above.any(axis=0), above.argmax(axis=0), len(above))
 
@@ -90,22 +90,22 @@ class Forecast(NamedTuple):
 def predict(
     reservoir: Reservoir, weights: np.ndarray, part: Part, series: np.ndarray, starts: np.ndarray, steps: int
 ) -> Forecast:
-    """Let the reservoirs see the series up to each start, and go on by themselves; a step of all is recorded as one.
+    """Let the reservoirs follow the series up to each start, then predict it; all forecasts make a step together.
 
     Parameters
     ----------
     reservoir : Reservoir
-        Of each group.
+        Network that all groups share.
     weights : ndarray, (groups, width, units)
-        What is read, of the groups of this rank.
+        Weights by which each group of this rank reads its points from a state.
     part : Part
-        Which they are.
+        The groups of this rank.
     series : ndarray, (T, points)
-        The truth.
+        The true series.
     starts : ndarray of int, (starts,)
-        The first steps that are predicted.
+        Index, in the series, of the first predicted step of each forecast.
     steps : int
-        Of each forecast.
+        Number of steps of each forecast.
     """
     count, groups = len(starts), len(part.groups)
     state = np.zeros((reservoir.units, groups * count))
@@ -129,20 +129,20 @@ def _next(reservoir: Reservoir, state: np.ndarray, seen: np.ndarray) -> np.ndarr
 
 
 def draw(path: Path, made: Forecast, length: float, lyapunov_step: float, valid: float) -> None:
-    """Draw truth, prediction and difference of the first start, where matplotlib is installed.
+    """Draw truth, prediction and difference of the first start, if matplotlib is installed.
 
     Parameters
     ----------
     path : Path
-        Of the PNG.
+        Path of the PNG.
     made : Forecast
-        What is drawn.
+        Forecasts to draw.
     length : float
-        Of the ring.
+        Length of the ring.
     lyapunov_step : float
-        Lyapunov times of a step.
+        Length of a time step in Lyapunov times.
     valid : float
-        Lyapunov times for which this forecast is valid.
+        Lyapunov times for which the first forecast is valid.
     """
     try:
         from matplotlib.figure import Figure

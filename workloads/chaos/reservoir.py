@@ -12,27 +12,27 @@ import numpy as np
 import scipy.linalg
 import scipy.sparse
 
-CHUNK = 1000  # states that are kept at once
+CHUNK = 1000  # states that are kept in memory at once
 SYNCHRONISED = 100  # steps after which the first state no longer matters
 
 
 class Reservoir:
-    """The same random network for all groups of points; what is read from it is a group's own.
+    """A random network, the same for all groups of points; each group has its own weights for reading it.
 
     Parameters
     ----------
     units : int
-        Of the network.
+        Number of units in the network.
     inputs : int
-        Of each group: its points, and those beside it.
+        Number of inputs of each group: its own points, and those that it sees beside them.
     degree : float
-        Connections to a unit, on average.
+        Average number of connections to a unit.
     radius : float
         Spectral radius of A.
     scale : float
-        Of W_in: each unit has one input, with a weight between ``-scale`` and ``scale``.
+        Largest weight in W_in: each unit has one input, with a weight between ``-scale`` and ``scale``.
     seed : int
-        Of the network.
+        Seed of the network.
     """
 
     def __init__(self, units: int, inputs: int, degree: float, radius: float, scale: float, seed: int) -> None:
@@ -40,7 +40,7 @@ class Reservoir:
         matrix = scipy.sparse.random_array(
             (units, units), density=min(1.0, degree / units), format="csr", rng=random, dtype=np.float64
         )
-        # No weight is negative, so the largest eigenvalue is real, and found by multiplying.
+        # No weight is negative, so the largest eigenvalue is real, and found by repeated multiplication.
         vector, largest = np.ones(units), 0.0
         for _ in range(200):
             vector = matrix @ vector
@@ -52,30 +52,30 @@ class Reservoir:
         self.units = units
 
     def next(self, state: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-        """The states (units, N) one step later, of inputs (inputs, N)."""
+        """Return the states (units, N) one step later, given the inputs (inputs, N)."""
         return np.tanh(self._matrix @ state + self._weights * inputs[self._input])
 
     @staticmethod
     def seen(state: np.ndarray) -> np.ndarray:
-        """What is read from states, (units, N)."""
+        """Return what a regression reads from states, (units, N): every other unit squared."""
         seen = state.copy()
         seen[1::2] **= 2
         return seen
 
     def products(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What a regression needs of a series, and what can be added up over several.
+        """Return what a regression needs of a series; the results for several series can be added up.
 
         Parameters
         ----------
         inputs : ndarray, (T, inputs)
-            That drive the network.
+            Inputs that drive the network, one row per step.
         targets : ndarray, (T, outputs)
-            What is to be read from the state that follows each.
+            Values to be read from the state that follows each input.
 
         Returns
         -------
         tuple of ndarray
-            The states' products with each other, (units, units), and with the targets, (units, outputs).
+            Products of the states with each other, (units, units), and with the targets, (units, outputs).
         """
         state = np.zeros((self.units, 1))
         squares, moments = np.zeros((self.units, self.units)), np.zeros((self.units, targets.shape[1]))
@@ -93,6 +93,6 @@ class Reservoir:
 
 
 def ridge(squares: np.ndarray, moments: np.ndarray, penalty: float) -> np.ndarray:
-    """W_out (outputs, units) by ridge regression; it overwrites ``squares``."""
+    """Return W_out (outputs, units) by ridge regression; ``squares`` is overwritten."""
     squares[np.diag_indices_from(squares)] += penalty
     return scipy.linalg.solve(squares, moments, assume_a="pos", overwrite_a=True).T

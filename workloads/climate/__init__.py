@@ -62,11 +62,11 @@ class Config(Training):
             raise Refusal(f"--width {self.width} is too small: give 8 or more, or 0")
 
     def learning_rate_plan(self, size: int) -> LearningRatePlan:
-        """The learning-rate plan of the loop, or that of MLPerf HPC."""
+        """Return the learning-rate plan of the loop, or that of MLPerf HPC."""
         return recipe(self.batch * size) if self.schedule == "mlperf" else Training.learning_rate_plan(self, size)
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and which network is trained on which maps."""
+        """Return the loop's lines of the plan, and those on network, loss and data."""
         if self.data:
             data = f"files of {self.data}"
         else:
@@ -88,7 +88,7 @@ class Config(Training):
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the maps; missing maps are generated first.
+    """Build the network, its loss and the maps; missing maps are generated first.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def build(config: Config, rank: Rank) -> Workload:
         statistics=metrics.statistics,
         summarise=metrics.summarise,
         finish=finish,
-        target=("sample_iou", ">=", 0.82),  # of MLPerf HPC
+        target=("sample_iou", ">=", 0.82),  # the target of MLPerf HPC
     )
 
 

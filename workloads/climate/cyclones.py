@@ -23,14 +23,14 @@ from workloads.climate.published import CHANNELS
 
 VORTICITY = 1.6e-4  # 1/s, at 850 hPa
 VORTICITY_WINDOW_DEGREES = 7.75  # the centre has the largest vorticity within this distance
-PRESSURE_RISE_PA = 400.0  # of the sea level pressure, required in every direction
-WARMER_K = 0.8  # than the surroundings, in every direction, between 500 and 200 hPa
+PRESSURE_RISE_PA = 400.0  # rise of the sea level pressure that is required in every direction
+WARMER_K = 0.8  # than the surroundings, required in every direction, between 500 and 200 hPa
 WITHIN_DEGREES = 5.0  # distance from the centre within which both have to hold
 APART_DEGREES = 2.0  # largest distance of the centres of vorticity, pressure and warmth; a grid point on coarser grids
 STRONG_WIND = 17.0  # m/s, at the lowest level
-LASTING_HOURS = 48.0  # with strong wind
+LASTING_HOURS = 48.0  # least time with strong wind
 FASTEST_KM_PER_DAY = 1600.0
-BOX_DEGREES = 6.6  # of the box's half width, beyond the radius of strong wind
+BOX_DEGREES = 6.6  # half width of the box, beyond the radius of strong wind
 BOX_PERCENTILE = 93.0
 BOX_CHANNELS = ("TMQ", "U850", "V850", "PRECT")
 
@@ -39,19 +39,19 @@ BOX_CHANNELS = ("TMQ", "U850", "V850", "PRECT")
 class Candidate:
     """A possible cyclone at one time."""
 
-    latitude: float  # of the lowest pressure, degrees
+    latitude: float  # position of the lowest pressure, degrees
     longitude: float
-    wind: float  # m/s, the strongest at the lowest level
-    radius: float  # degrees, within which the mean wind round the centre is strong
+    wind: float  # strongest wind at the lowest level, m/s
+    radius: float  # radius within which the mean wind round the centre is strong, degrees
 
 
 def candidates(fields: np.ndarray, grid: Grid) -> list[Candidate]:
-    """The possible cyclones in a map.
+    """Return the possible cyclones in a map.
 
     Parameters
     ----------
     fields : array (H, W, 16)
-        In the units of `published.CHANNELS`.
+        Fields in the units of `published.CHANNELS`.
     grid : Grid
         The grid of the map.
     """
@@ -81,7 +81,7 @@ def candidates(fields: np.ndarray, grid: Grid) -> list[Candidate]:
 
 
 def vorticity(u: np.ndarray, v: np.ndarray, grid: Grid) -> np.ndarray:
-    """Relative vorticity of a wind, 1/s, by central differences; 0 in the first and last row."""
+    """Return the relative vorticity of a wind, 1/s, by central differences; 0 in the first and last row."""
     cosine = np.cos(np.radians(grid.latitudes))[:, None]
     dy, dx = grid.spacing[0] * DEGREE_KM * 1e3, grid.spacing[1] * DEGREE_KM * 1e3 * cosine  # metres
     curl = (np.roll(v, -1, axis=1) - np.roll(v, 1, axis=1)) / (2 * dx)
@@ -91,7 +91,7 @@ def vorticity(u: np.ndarray, v: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def tracks(times: Sequence[Sequence[Candidate]], hours: float) -> list[list[tuple[int, Candidate]]]:
-    """Cyclones: candidates that follow each other, with strong wind for long enough.
+    """Return the cyclones: candidates that follow each other, with strong wind for long enough.
 
     Parameters
     ----------
@@ -132,13 +132,13 @@ def paint(mask: np.ndarray, fields: np.ndarray, one: Candidate, grid: Grid, valu
     mask : array (H, W)
         The map of labels, whose points are set to ``value``.
     fields : array (H, W, 16)
-        In the units of `published.CHANNELS`.
+        Fields in the units of `published.CHANNELS`.
     one : Candidate
         The cyclone at the time of the fields.
     grid : Grid
-        Of the map.
+        Grid of the map.
     value : int
-        The class.
+        Class to set.
     """
     window = np.ix_(*grid.around(one.latitude, one.longitude, one.radius + BOX_DEGREES))
     high = np.zeros(mask[window].shape, bool)
@@ -153,7 +153,7 @@ def paint(mask: np.ndarray, fields: np.ndarray, one: Candidate, grid: Grid, valu
 
 
 def _window(values: np.ndarray, grid: Grid, centre: tuple[float, float]) -> tuple[np.ndarray, ...]:
-    """Values, distances and directions, as latitudes and longitudes too, of the points near a centre."""
+    """Return values, distances, latitudes and longitudes of the points near a centre."""
     latitude, longitude = centre
     wide = WITHIN_DEGREES / max(np.cos(np.radians(min(abs(latitude) + WITHIN_DEGREES, 85))), 0.1)
     rows, columns = grid.around(latitude, longitude, wide)
@@ -164,14 +164,14 @@ def _window(values: np.ndarray, grid: Grid, centre: tuple[float, float]) -> tupl
 
 
 def _extremum(values: np.ndarray, grid: Grid, centre: tuple[float, float]) -> tuple[float, float]:
-    """The position of the largest value near a centre."""
+    """Return the position of the largest value near a centre."""
     near, _, north, east = _window(values, grid, centre)
     largest = near.argmax()
     return float(north[largest]), float(east[largest])
 
 
 def _falls_off(values: np.ndarray, grid: Grid, centre: tuple[float, float], by: float) -> bool:
-    """Whether the values near a centre fall by this much from it in each of eight directions."""
+    """Return whether the values near a centre fall by this much from it in each of eight directions."""
     near, apart, north, east = _window(values, grid, centre)
     middle = near[apart.argmin()]
     across = ((east - centre[1] + 180) % 360 - 180) * np.cos(np.radians(centre[0]))
@@ -181,7 +181,7 @@ def _falls_off(values: np.ndarray, grid: Grid, centre: tuple[float, float], by: 
 
 
 def _winds(wind: np.ndarray, grid: Grid, centre: tuple[float, float]) -> tuple[float, float]:
-    """The strongest wind near a centre, and the radius within which its mean round the centre is strong."""
+    """Return the strongest wind near a centre, and the radius within which its mean round the centre is strong."""
     near, apart, _, _ = _window(wind, grid, centre)
     ring = np.round(apart / grid.spacing[0]).astype(int)
     means = np.bincount(ring, near) / np.maximum(np.bincount(ring), 1)

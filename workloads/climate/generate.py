@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 VERSION = 1  # part of the cache's key: raise it with every change that changes an example
-DAYS = 8  # of a sequence, with one example per day
+DAYS = 8  # days of a sequence, with one example per day
 STEP_HOURS = 6  # between the maps in which cyclones are detected and tracked
 STEPS_A_DAY = 24 // STEP_HOURS
 
@@ -53,12 +53,12 @@ SIZES = {"small": Corpus(), "full": Corpus(height=768, width=1152, train=256, va
 
 
 def corpus(parameters: Corpus, *, folder: Path | None = None, progress: Callable[[str], None] | None = None) -> Path:
-    """The folder of a set. Missing examples are generated first, by all processes that ask for it at the same time.
+    """Return the folder of a set. All processes that ask for it at the same time generate missing examples first.
 
     Parameters
     ----------
     parameters : Corpus
-        Which set.
+        Parameters of the set.
     folder : Path, optional
         The folder of the set; by default one named after the parameters in ``$XDG_CACHE_HOME/rankloop/climate``.
     progress : function, optional
@@ -67,14 +67,14 @@ def corpus(parameters: Corpus, *, folder: Path | None = None, progress: Callable
     Returns
     -------
     Path
-        In the layout of MLPerf HPC; see `layout`.
+        Folder in the layout of MLPerf HPC; see `layout`.
 
     Raises
     ------
     Refusal
         If the folder cannot be written to.
     SystemExit
-        With `launch.node.stop.STOPPED`, if a signal asked this process to stop.
+        With the status `launch.node.stop.STOPPED`, if a signal asked this process to stop.
     """
     progress = progress or Live()
     root = folder or cache(parameters)
@@ -92,7 +92,7 @@ def corpus(parameters: Corpus, *, folder: Path | None = None, progress: Callable
 
 
 def cache(parameters: Corpus) -> Path:
-    """The default folder of a set."""
+    """Return the default folder of a set."""
     import hashlib  # not at the top: the launcher reads this module in every dry run
 
     values = dataclasses.asdict(parameters) | {"version": VERSION}
@@ -102,7 +102,7 @@ def cache(parameters: Corpus) -> Path:
 
 
 def days(parameters: Corpus, split: str, number: int, folder: Path) -> Piece:
-    """Some days of weather, tracked in time: a file per day."""
+    """Return the piece of work that makes some days of weather, tracked in time: a file per day."""
     first = datetime.date(2000, 1, 1) + datetime.timedelta(days=DAYS * number)
     dates = (first + datetime.timedelta(days=day) for day in range(DAYS))
     paths = [folder / f"data-{date:%Y-%m-%d}-04-{split == 'validation':d}.h5" for date in dates]  # 04: at noon
@@ -118,7 +118,7 @@ def days(parameters: Corpus, split: str, number: int, folder: Path) -> Piece:
 
 
 def statistics(folder: Path) -> Piece:
-    """The statistics of all training examples."""
+    """Return the piece of work that makes the statistics of all training examples."""
 
     def make(beat: Callable[[int], None]) -> None:
         from workloads.climate.layout import encode_statistics
@@ -131,12 +131,12 @@ def statistics(folder: Path) -> Piece:
 def examples(
     height: int, width: int, seed: Sequence[int], beat: Callable[[int], None]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The maps of a sequence, one a day at noon, with their labels.
+    """Yield the maps of a sequence, one a day at noon, with their labels.
 
     Parameters
     ----------
     height, width : int
-        Points of the map along each axis.
+        Number of points of the map along each axis.
     seed : sequence of int
         The seed of the weather.
     beat : function
@@ -146,7 +146,8 @@ def examples(
     ------
     fields : array (H, W, 16), float32
     labels : array (H, W), uint8
-        Only by the rules in `rivers` and `cyclones`; where both apply, it is a cyclone, as in the published data.
+        Class of each point by the rules in `rivers` and `cyclones`; where both apply, it is a cyclone, as in the
+        published data.
     """
     import numpy as np
 

@@ -23,7 +23,7 @@ class Grid:
     Parameters
     ----------
     height, width : int
-        Latitudes and longitudes. The published one has 768 x 1152.
+        Number of latitudes and of longitudes. The published grid has 768 x 1152.
     """
 
     height: int
@@ -45,7 +45,7 @@ class Grid:
         return 180 / self.height, 360 / self.width
 
     def around(self, latitude: float, longitude: float, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns, as index arrays of a window of `degrees` to each side, round the date line where needed."""
+        """Return rows and columns, as index arrays, of a window of `degrees` to each side, also round the date line."""
         dy, dx = self.spacing
         row, column = (latitude + 90) / dy - 0.5, longitude / dx
         rows = np.arange(max(0, int(np.ceil(row - degrees / dy))), min(self.height, int(row + degrees / dy) + 1))
@@ -55,7 +55,7 @@ class Grid:
 
 
 def distance(latitude: ArrayLike, longitude: ArrayLike, to_latitude: float, to_longitude: float) -> np.ndarray:
-    """Great-circle distance in degrees of arc, of any arrays of degrees (haversine formula)."""
+    """Return the great-circle distance from any points to one point, all in degrees of arc (haversine formula)."""
     phi, to_phi = np.radians(latitude), np.radians(to_latitude)
     half = np.sin((phi - to_phi) / 2) ** 2
     half = half + np.cos(phi) * np.cos(to_phi) * np.sin(np.radians(np.subtract(longitude, to_longitude)) / 2) ** 2
@@ -63,21 +63,21 @@ def distance(latitude: ArrayLike, longitude: ArrayLike, to_latitude: float, to_l
 
 
 def components(mask: np.ndarray, round_the_world: bool = True) -> tuple[np.ndarray, int]:
-    """Connected parts of a mask, over the eight neighbours of a point.
+    """Return the connected parts of a mask, over the eight neighbours of a point.
 
     Parameters
     ----------
     mask : array (H, W), bool
-        What to split.
+        Mask to split.
     round_the_world : bool
-        The last column is a neighbour of the first.
+        Whether the last column is a neighbour of the first.
 
     Returns
     -------
     labels : array (H, W), int32
         0 outside the mask, and 1, 2, ... in its parts, in the order of their first points.
     count : int
-        How many there are.
+        Number of parts.
     """
     label: Any = ndimage.label
     if not round_the_world:

@@ -31,21 +31,21 @@ KEPT = 256  # packed files that stay open for further reads; far below the usual
 def read(
     path: Path, label_set: int = 0, record: int = 0, kept: dict[Path, h5py.File] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One example from a file of any layout.
+    """Return one example from a file of any layout.
 
     Parameters
     ----------
     path : Path
         The file.
     label_set, record : int
-        Which label set, and which example of a packed file.
+        Index of the label set, and index of the example in a packed file.
     kept : dict, optional
         Cache of open files, up to `KEPT` of them, which is used for this one too.
 
     Returns
     -------
     data : array (H, W, 16), float32
-        In the units of `CHANNELS`.
+        Fields in the units of `CHANNELS`.
     labels : array (H, W), uint8
 
     Raises
@@ -81,17 +81,17 @@ def read(
 
 
 def checksum(data: np.ndarray, labels: np.ndarray) -> int:
-    """CRC-32 of a packed example: its data, then its labels."""
+    """Return the CRC-32 of a packed example: of its data, then of its labels."""
     return zlib.crc32(np.ascontiguousarray(labels).data, zlib.crc32(np.ascontiguousarray(data).data))
 
 
 def encode(data: np.ndarray, labels: np.ndarray) -> bytes:
-    """The content of an example's file, in the layout of MLPerf HPC."""
+    """Return the content of an example's file, in the layout of MLPerf HPC."""
     return _content({"data": data.astype(np.float32, copy=False), "labels_0": labels.astype(np.uint8)})
 
 
 def encode_statistics(examples: Sequence[Path]) -> bytes:
-    """The content of stats.h5 of some examples, in the layout of MLPerf HPC."""
+    """Return the content of stats.h5 for some examples, in the layout of MLPerf HPC."""
     count, mean, square = 0, np.zeros(len(CHANNELS)), np.zeros(len(CHANNELS))
     smallest, largest = np.full(len(CHANNELS), np.inf), np.full(len(CHANNELS), -np.inf)
     for path in examples:
@@ -148,12 +148,12 @@ class Layout(NamedTuple):
     """The content of a file."""
 
     size: tuple[int, int]  # points of the map along each axis
-    sets: int  # of labels
-    examples: int | None  # in a packed file; None: the file is one example
+    sets: int  # number of label sets
+    examples: int | None  # number of examples in a packed file; None: the file is one example
 
 
 def layout(path: Path) -> Layout:
-    """The content of a file, without its data.
+    """Return the sizes of a file's content, without reading its data.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def layout(path: Path) -> Layout:
 
 
 def statistics(folder: Path) -> Path:
-    """The file of statistics of a folder.
+    """Return the file of statistics of a folder.
 
     Raises
     ------

@@ -32,7 +32,7 @@ class Scale:
 
     @classmethod
     def read(cls, folder: Path, how: Literal["minmax", "standard"]) -> Scale:
-        """The scale from a folder's file of statistics, in either layout.
+        """Return the scale from a folder's file of statistics, in either layout.
 
         Raises
         ------
@@ -43,7 +43,7 @@ class Scale:
             raise Refusal(f"{folder.absolute()} is not a folder: give one with train/, validation/ and {STATISTICS}")
         path = statistics(folder)
         with opened(path) as climate:
-            published = "stats" in climate  # in SC18
+            published = "stats" in climate  # in the layout of SC18
             names = ("mean", "sqmean", "minval", "maxval")
             found = climate["stats"][()].T if published else [climate[name][()] for name in names]
             values = np.asarray(found, np.float64)
@@ -70,11 +70,12 @@ class Maps:
     Parameters
     ----------
     folder : Path
-        With data-*.h5.
+        Folder with files data-*.h5.
     scale : Scale
-        Of the channels.
+        Scale of the channels.
     label_sets : bool
-        Use each file once with each of its label sets (SC18 drew one at each reading); otherwise only the first set.
+        Whether to use each file once with each of its label sets (SC18 drew one at each reading); otherwise only the
+        first set is used.
 
     Raises
     ------
@@ -111,14 +112,15 @@ class Maps:
         Parameters
         ----------
         rank, size : int
-            This rank, and how many there are.
+            This rank, and the number of ranks.
         whole : int
-            How many of a rank's maps are read; for the others only what can be checked without reading the data.
+            Number of a rank's maps that are read; of the others only what can be checked without reading the data is
+            checked.
 
         Raises
         ------
         Refusal
-            If a file is cut short, has another size than the first or an unknown layout, or what `read` raises.
+            If a file is cut short, has another size than the first or an unknown layout, or if `read` refuses it.
         """
         first = self._files[0].name
         for path in self._files[rank::size]:
@@ -134,11 +136,11 @@ class Maps:
                 read(path, label_set, record, self._kept)
 
     def of(self, index: np.ndarray) -> list[Path]:
-        """The files that contain some of the examples."""
+        """Return the files that contain some of the examples."""
         return list(dict.fromkeys(self._examples[number % len(self._examples)][0] for number in index.tolist()))
 
     def read_from(self, copies: Mapping[Path, Path]) -> None:
-        """From now on read the copies of files that have one."""
+        """Read, from now on, the copies of files that have one."""
         self._copies = copies
 
     def load(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,12 +149,12 @@ class Maps:
         Parameters
         ----------
         index : array of int
-            Which maps; from the number of maps on, those with their second label set, and so on.
+            Indices of the maps; from the number of maps on, the maps with their second label set, and so on.
 
         Returns
         -------
         fields : array (batch, H, W, 16), float32
-            Scaled.
+            Scaled fields.
         labels : array (batch, H, W), uint8
             Class of each point.
 
@@ -180,7 +182,7 @@ class Maps:
         Parameters
         ----------
         fields, labels : array
-            As `load` gives them.
+            Fields and labels as `load` gives them.
         seeds : array (batch, 2), uint64
             A seed per example.
         """

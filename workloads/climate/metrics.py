@@ -12,12 +12,12 @@ from workloads.climate.published import CLASSES
 
 ops: Any = keras.ops  # its annotations do not say what it returns
 
-Tensor = Any  # of the engine
-NAMES = ("background", "tc", "ar")  # of the classes in metrics
+Tensor = Any  # a tensor of the engine
+NAMES = ("background", "tc", "ar")  # names of the classes in metrics
 
 
 def weighted_cross_entropy(labels: Tensor, logits: Tensor, weights: Sequence[float]) -> Tensor:
-    """Cross-entropy of each point times the weight of its class; the mean over the points of each example.
+    """Return the cross-entropy of each point times the weight of its class, averaged over each example.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def weighted_cross_entropy(labels: Tensor, logits: Tensor, weights: Sequence[flo
 
 
 def statistics(labels: Tensor, logits: Tensor) -> dict[str, Tensor]:
-    """Sums over the examples of a batch.
+    """Return sums over the examples of a batch.
 
     Parameters
     ----------
     labels : tensor (batch, H, W), integer
         Class of each point.
     logits : tensor (batch, H, W, classes)
-        The largest is the predicted class.
+        Output of the network, whose largest value is at the predicted class.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def statistics(labels: Tensor, logits: Tensor) -> dict[str, Tensor]:
 
 
 def summarise(totals: dict[str, np.ndarray], examples: int) -> dict[str, float]:
-    """The metrics of a corpus.
+    """Return the metrics of a corpus.
 
     Parameters
     ----------

@@ -43,9 +43,9 @@ def tiramisu(
     Parameters
     ----------
     height, width_points : int
-        Points of the map along each axis.
+        Number of points of the map along each axis.
     channels, classes : int
-        Of the input and of the output.
+        Number of channels of the input, and of classes of the output.
     width : int
         Filters of the first convolution; each further one adds half as many.
     blocks : sequence of int
@@ -55,7 +55,7 @@ def tiramisu(
     dropout : float
         Share of the activations dropped after each convolution in training.
     normalise : bool
-        Batch normalisation after each convolution.
+        Whether to apply batch normalisation after each convolution.
     """
     growth = max(1, width // 2)
 
@@ -67,7 +67,7 @@ def tiramisu(
         return layers.Dropout(dropout)(x) if dropout else x
 
     def block(x: Any, count: int) -> tuple[Any, Any]:
-        """All features so far, and the added ones."""
+        """Return all features so far, and the added ones."""
         added = []
         for _ in range(count):
             added.append(convolution(x, growth, kernel))
@@ -96,9 +96,9 @@ def deeplab(
     Parameters
     ----------
     height, width_points : int
-        Points of the map along each axis.
+        Number of points of the map along each axis.
     channels, classes : int
-        Of the input and of the output.
+        Number of channels of the input, and of classes of the output.
     width : int
         Filters of the first convolution; those of all others are in proportion.
     """
@@ -139,9 +139,9 @@ def deepcam(
     Parameters
     ----------
     height, width_points : int
-        Points of the map along each axis.
+        Number of points of the map along each axis.
     channels, classes : int
-        Of the input and of the output.
+        Number of channels of the input, and of classes of the output.
     width : int
         Twice the filters of the first convolution; those of all others are in proportion.
     """
@@ -156,7 +156,7 @@ def deepcam(
     def block(
         x: Any, *filters: int, stride: int = 1, rate: int = 1, relu_first: bool = True, tail: bool = False
     ) -> Any:
-        """Separable convolutions with a shortcut; with ``tail`` or a stride a last one, not normalised."""
+        """Apply separable convolutions with a shortcut; ``tail`` or a stride adds one that is not normalised."""
         y = x
         for index, count in enumerate(filters):
             if index or relu_first:

@@ -30,7 +30,7 @@ class Arguments:
 
 
 def packed(path: Path, files: Sequence[Path]) -> Piece:
-    """A packed file, in which each source file becomes a record.
+    """Return the piece of work that makes a packed file, in which each source file becomes a record.
 
     Writing it raises a refusal if an example cannot be trained on, or does not have the size of the first.
     """
@@ -70,16 +70,16 @@ def pack(
     Parameters
     ----------
     data, folder : Path
-        Source and destination.
+        Folder to read, and folder to write.
     examples_per_file : int
-        The last file of each split has the rest.
+        Number of examples per file; the last file of each split has the rest.
     progress : function, optional
         Called with a line of text when there is news; by default on standard error.
 
     Returns
     -------
     dict
-        For each split the number of examples and of files.
+        Number of examples and number of files, for each split.
 
     Raises
     ------

@@ -14,23 +14,23 @@ class Affine(layers.Layer):
     """A scale and an offset for each channel."""
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        """Two weights per channel."""
+        """Create two weights per channel."""
         self.scale = self.add_weight(shape=input_shape[-1:], initializer="ones", name="scale")
         self.offset = self.add_weight(shape=input_shape[-1:], initializer="zeros", name="offset")
 
     def call(self, x: Any) -> Any:
-        """(..., C) to (..., C)."""
+        """Map (..., C) to (..., C)."""
         return x * self.scale + self.offset
 
 
 def normalised(x: Any) -> Any:
-    """Batch normalisation."""
+    """Apply batch normalisation."""
     # The published 0.9997 of the moving means is for runs of tens of thousands of steps.
     return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
 
 
 def unit(x: Any, filters: int, size: int, stride: int = 1, rate: int = 1) -> Any:
-    """Convolution, normalisation, ReLU."""
+    """Apply a convolution, normalisation and ReLU."""
     x = layers.Conv2D(
         filters, size, stride, "same", dilation_rate=rate, use_bias=False, kernel_initializer="he_normal"
     )(x)
@@ -38,7 +38,7 @@ def unit(x: Any, filters: int, size: int, stride: int = 1, rate: int = 1) -> Any
 
 
 def separable(x: Any, filters: int, rate: int = 1, stride: int = 1) -> Any:
-    """A convolution of each channel on its own, and one over the channels of each point."""
+    """Apply a convolution of each channel on its own, and one over the channels of each point."""
     # Two layers, because TensorFlow's separable convolution cannot have both a stride and a rate, nor count as two.
     x = layers.DepthwiseConv2D(
         3, stride, "same", dilation_rate=rate, use_bias=False, depthwise_initializer="he_normal"
@@ -47,7 +47,7 @@ def separable(x: Any, filters: int, rate: int = 1, stride: int = 1) -> Any:
 
 
 def bottleneck(x: Any, filters: int, stride: int, rate: int) -> tuple[Any, Any]:
-    """A unit of ResNet v2, and the output of its first convolution."""
+    """Apply a unit of ResNet v2; return its output, and that of its first convolution."""
     active = layers.ReLU()(normalised(x))
     if x.shape[-1] != 4 * filters:
         shortcut = layers.Conv2D(4 * filters, 1, stride)(active)
@@ -59,7 +59,7 @@ def bottleneck(x: Any, filters: int, stride: int, rate: int) -> tuple[Any, Any]:
 
 
 def pyramid(x: Any, filters: int, rates: Sequence[int]) -> Any:
-    """Atrous spatial pyramid pooling: convolutions of growing reach side by side, and the mean of the whole map."""
+    """Apply atrous spatial pyramid pooling: convolutions of growing reach side by side, and the mean of the map."""
     views = [unit(x, filters, 1), *(unit(x, filters, 3, rate=rate) for rate in rates)]
     # Not normalised: one value per example and channel has no spread in a batch of one.
     mean = layers.Conv2D(filters, 1, use_bias=False)(layers.GlobalAveragePooling2D(keepdims=True)(x))
@@ -69,7 +69,7 @@ def pyramid(x: Any, filters: int, rates: Sequence[int]) -> Any:
 
 
 def padded(height: int, width_points: int, channels: int, multiple: int) -> tuple[Any, Any, Callable[[Any], Any]]:
-    """The input fields, the same padded to a multiple of the network's stride, and what crops the output again."""
+    """Return the input fields, the fields padded to a multiple of the network's stride, and what crops the output."""
     fields = layers.Input((height, width_points, channels), name="fields")
     extra = tuple((-size % multiple // 2, -size % multiple - -size % multiple // 2) for size in (height, width_points))
     if extra == ((0, 0), (0, 0)):
@@ -78,6 +78,6 @@ def padded(height: int, width_points: int, channels: int, multiple: int) -> tupl
 
 
 def model(name: str, fields: Any, logits: Any) -> keras.Model:
-    """The network from the fields to the logits, which are float32 whatever the precision inside is."""
+    """Build the network from fields to logits, which are float32 whatever the precision inside is."""
     logits = layers.Activation("linear", dtype="float32", name="logits")(logits)
     return keras.Model(fields, logits, name=name)

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from workloads.climate.published import CLASSES
 
-COLOURS = ("0.93", "#c1272d", "#0072b2")  # of the classes
+COLOURS = ("0.93", "#c1272d", "#0072b2")  # colours of the classes
 EXTENT = (0, 360, -90, 90)  # degrees east and north
 SHADES = ("0.93", "#c1272d", "#e69f00", "0.2")  # right background; missed; false alarm; wrong kind of event
 
@@ -22,7 +22,7 @@ def draw(path: Path, fields: np.ndarray, name: str, labels: np.ndarray, predicte
     Parameters
     ----------
     path : Path
-        Of the PNG.
+        Path of the PNG.
     fields : array (N, H, W)
         One channel, in any unit.
     name : str
@@ -30,7 +30,7 @@ def draw(path: Path, fields: np.ndarray, name: str, labels: np.ndarray, predicte
     labels, predicted : array (N, H, W)
         Class of each point, by the rules and by the network.
     most : int
-        Rows at most.
+        Highest number of rows.
     """
     rare = [(label > 0).sum() + 20 * (label == 1).sum() for label in labels]
     chosen = np.argsort(rare)[::-1][:most]

@@ -6,19 +6,19 @@ CHANNELS = (
     "TMQ", "U850", "V850", "UBOT", "VBOT", "QREFHT", "PS", "PSL",
     "T200", "T500", "PRECT", "TS", "TREFHT", "Z1000", "Z200", "ZBOT",
 )  # fmt: skip
-"""In order. TMQ kg/m2; winds m/s; QREFHT kg/kg; pressures Pa; temperatures K; PRECT m/s; heights m."""
+"""In order, with units: TMQ kg/m2; winds m/s; QREFHT kg/kg; pressures Pa; temperatures K; PRECT m/s; heights m."""
 
 CLASSES = ("background", "tropical cyclone", "atmospheric river")
 CYCLONE, RIVER = 1, 2
 
 FREQUENCIES = (0.986267818390377, 0.0004578708870701058, 0.01327431072255291)
-"""Of the published training set: SC18, 98.6, 0.05 and 1.3 %; the digits are those of MLPerf HPC's reference code."""
+"""Those of the classes in the published training set: 98.6, 0.05 and 1.3 % in SC18, digits as in MLPerf HPC's code."""
 
 WEIGHTINGS = ("none", "inverse", "sqrt", "mlperf")
 
 
 def weights(weighting: str, frequencies: tuple[float, ...] = FREQUENCIES) -> tuple[float, ...]:
-    """The weight of each class in the cross-entropy.
+    """Return the weight of each class in the cross-entropy.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def weights(weighting: str, frequencies: tuple[float, ...] = FREQUENCIES) -> tup
         almost nothing; SC18 found it unstable. sqrt: 1 / sqrt(f), normalised, as in SC18. mlperf: f^-0.125, as in
         MLPerf HPC. Normalised weights have the sum 1.
     frequencies : tuple of float
-        f of each class.
+        Frequency f of each class.
 
     Returns
     -------

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Recipe:
     """How to train with one global batch: a `LearningRatePlan`."""
 
-    lr: float  # after the warm-up
-    warmup_steps: int  # of linear rise
+    lr: float  # learning rate after the warm-up
+    warmup_steps: int  # steps of linear rise
     milestones: tuple[int, ...]  # steps at which the rate becomes a tenth
     epochs: str  # needed to reach the target, a mean IoU over the examples of 0.82
 
@@ -39,11 +39,11 @@ RECIPES = {
     1024: Recipe(0.004, 200, (1100, 4096), "12 to 14"),
     2048: Recipe(0.0055, 400, (800,), "22 to 26"),
 }
-"""By global batch. LAMB with beta 0.9 and 0.999, epsilon 1e-6, weight decay 0.01, gradients clipped to a norm of 1."""
+"""By global batch, for LAMB: beta 0.9 and 0.999, epsilon 1e-6, weight decay 0.01, gradients clipped to norm 1."""
 
 
 def recipe(global_batch: int) -> Recipe:
-    """The recipe of a global batch.
+    """Return the recipe of a global batch.
 
     Raises
     ------

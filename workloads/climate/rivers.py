@@ -22,14 +22,14 @@ from launch import errors
 from launch.errors import Refusal
 from workloads.climate.grid import DEGREE_KM, components, distance
 
-PERCENTILE = 94.0  # of the transport
+PERCENTILE = 94.0  # of the transport, above which points may belong to a river
 TROPICS_DEGREES = 10.0  # width of the Gaussian that damps the transport at the equator
-LONGER_THAN_KM = 1500.0  # diagonal of the box
-NARROWER_THAN_KM = 1000.0  # area over length
+LONGER_THAN_KM = 1500.0  # length: diagonal of the box
+NARROWER_THAN_KM = 1000.0  # width: area over length
 
 
 def transport(u850: np.ndarray, v850: np.ndarray, qrefht: np.ndarray) -> np.ndarray:
-    """The substitute for integrated vapour transport in the published labels: wind at 850 hPa times humidity at 2 m.
+    """Return the published substitute for integrated vapour transport: wind at 850 hPa times humidity at 2 m.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ def transport(u850: np.ndarray, v850: np.ndarray, qrefht: np.ndarray) -> np.ndar
 
 
 def rivers(ivt: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np.ndarray:
-    """The atmospheric rivers of a map.
+    """Return the atmospheric rivers of a map.
 
     Parameters
     ----------
     ivt : array (H, W)
         Vapour transport in any unit, of the whole globe.
     latitudes, longitudes : array (H,) and (W,)
-        Degrees.
+        Positions of rows and columns, in degrees.
 
     Returns
     -------
@@ -86,13 +86,13 @@ def rivers(ivt: np.ndarray, latitudes: np.ndarray, longitudes: np.ndarray) -> np
 
 
 def extent(longitudes: np.ndarray, spacing: float) -> float:
-    """Degrees from the western to the eastern end of some longitudes, at most 180, also across the date line."""
+    """Return how many degrees some longitudes span, at most 180, also across the date line."""
     gaps = np.diff(longitudes, append=longitudes[0] + 360)
     return float(min(360 - max(gaps.max(), spacing), 180))
 
 
 def read(path: Path, names: Sequence[str] = ("IVT", "lat", "lon")) -> list[np.ndarray]:
-    """Some variables of a classic netCDF file, in the machine's byte order.
+    """Return some variables of a classic netCDF file, in the machine's byte order.
 
     Raises
     ------

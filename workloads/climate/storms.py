@@ -24,15 +24,15 @@ class Vortex:
     latitude: float  # at the beginning, degrees
     longitude: float
     eastward: float  # degrees per day, at the beginning
-    poleward: float  # degrees a day
-    fastest: float  # m/s, of the wind at its strongest
-    radius_km: float  # of the fastest wind
+    poleward: float  # degrees per day
+    fastest: float  # fastest wind at its strongest, m/s
+    radius_km: float  # radius of the fastest wind
     shape: float  # Holland's B
-    core: float  # K, warmer (or colder) than its surroundings at 200 hPa
+    core: float  # K by which it is warmer than its surroundings at 200 hPa; negative: colder
     rain: float  # m/s
 
     def at(self, hours: float) -> tuple[float, float, float] | None:
-        """Latitude, longitude, and strength from 0 to 1; None before and after its life."""
+        """Return latitude, longitude, and strength from 0 to 1; None before and after its life."""
         age = (hours - self.begin) / self.life
         if not 0 < age < 1:
             return None
@@ -44,7 +44,7 @@ class Vortex:
         return float(np.clip(latitude, -80, 80)), float(longitude % 360), float(np.sin(np.pi * age) ** 0.5)
 
     def add_to(self, fields: dict[str, np.ndarray], grid: Grid, hours: float) -> None:
-        """Add what it does at a time to the fields (H, W) of the channels."""
+        """Add its effect at a time to the fields (H, W) of the channels."""
         if (place := self.at(hours)) is None:
             return
         latitude, longitude, strength = place
@@ -89,17 +89,17 @@ class Jet:
 
     begin: float  # hours
     life: float  # hours
-    latitude: float  # of its southern (northern) end, degrees
+    latitude: float  # of the end nearer to the equator, degrees
     longitude: float
     length: tuple[float, float]  # degrees of latitude and of longitude
     bend: float  # degrees by which its middle lies west
     width: float  # standard deviation across it, degrees
     wind: float  # m/s on its axis
     water: float  # kg/kg of specific humidity on its axis
-    eastward: float  # degrees a day
+    eastward: float  # degrees per day
 
     def axis(self, hours: float, points: int = 25) -> tuple[np.ndarray, np.ndarray, float] | None:
-        """Latitudes and longitudes along its axis, and its strength from 0 to 1; None before and after its life."""
+        """Return latitudes and longitudes along its axis, and its strength from 0 to 1; None outside its life."""
         age = (hours - self.begin) / self.life
         if not 0 < age < 1:
             return None
@@ -110,7 +110,7 @@ class Jet:
         return latitude, longitude + self.eastward * age * self.life / 24, float(np.sin(np.pi * age) ** 0.5)
 
     def add_to(self, fields: dict[str, np.ndarray], grid: Grid, hours: float) -> None:
-        """Add what it does at a time to the fields (H, W) of the channels."""
+        """Add its effect at a time to the fields (H, W) of the channels."""
         if (axis := self.axis(hours)) is None:
             return
         latitudes, longitudes, strength = axis

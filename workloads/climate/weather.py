@@ -28,7 +28,7 @@ class Noise:
     waves : float
         Waves round the globe above which the spectrum falls.
     slope : float
-        How steeply: amplitudes fall with the wavenumber to this power.
+        Power of the wavenumber with which amplitudes fall.
     """
 
     def __init__(self, random: np.random.Generator, grid: Grid, waves: float, slope: float) -> None:
@@ -48,7 +48,7 @@ class Noise:
         self._drift = np.radians(8 / 24) * along + 0.02 * np.where(across[:, None] < 0, -1, 1) * np.cos(7 * number)
 
     def __call__(self, hours: float) -> np.ndarray:
-        """The noise at a time, (H, W)."""
+        """Return the noise at a time, (H, W)."""
         return np.fft.irfft2(self._spectrum * np.exp(-1j * self._drift * hours), self._shape)
 
 
@@ -95,7 +95,7 @@ class Weather:
         )  # fmt: skip
 
     def _weak(self, random: np.random.Generator, days: float) -> Vortex:
-        """A storm with too weak a wind, or without a warm core: not a cyclone by the rules."""
+        """Draw a storm with too weak a wind, or without a warm core: not a cyclone by the rules."""
         warm = random.uniform(0, 1.5)
         return Vortex(
             24 * random.uniform(-4, days), 24 * random.uniform(3, 6),
@@ -105,7 +105,7 @@ class Weather:
         )  # fmt: skip
 
     def _low(self, random: np.random.Generator, days: float) -> Vortex:
-        """A cold low of the middle latitudes."""
+        """Draw a cold low of the middle latitudes."""
         return Vortex(
             24 * random.uniform(-4, days), 24 * random.uniform(3, 6),
             random.choice([-1, 1]) * random.uniform(38, 58), random.uniform(0, 360),
@@ -123,23 +123,23 @@ class Weather:
         )  # fmt: skip
 
     def __call__(self, hours: float) -> np.ndarray:
-        """All channels at a time.
+        """Return all channels at a time.
 
         Parameters
         ----------
         hours : float
-            Since the beginning.
+            Hours since the beginning.
 
         Returns
         -------
         array (H, W, 16), float32
-            In the order and the units of `published.CHANNELS`.
+            Fields in the order and the units of `published.CHANNELS`.
         """
         fields = self._background(hours)
         for storm in (*self.jets, *self.vortices):
             storm.add_to(fields, self.grid, hours)
         fields["TMQ"], fields["QREFHT"] = np.maximum(fields["TMQ"], 0.3), np.maximum(fields["QREFHT"], 1e-5)
-        height = np.maximum(self._land - 0.6, 0) * 700  # m, of the ground
+        height = np.maximum(self._land - 0.6, 0) * 700  # of the ground, m
         fields["PS"] = fields["PSL"] * np.exp(-height / 8400)
         fields["Z1000"] = (fields["PSL"] - 1e5) / (AIR_DENSITY * 9.81)
         fields["TS"] -= 0.0065 * height

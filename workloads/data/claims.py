@@ -1,8 +1,8 @@
-"""Who makes what, when any number of processes on any number of nodes want the same files: claims on work, and cores.
+"""Claims on work and on cores, for any number of processes on any number of nodes that want the same files.
 
 A claim is a file ``<name>.claim<n>`` that its owner made and rewrites while it works. The owner is gone when its
 process is (seen on its own node), or when the file has not changed for `STALE_SECONDS` (seen from anywhere, by the
-clock of the observer). Then somebody else makes claim n + 1. Nothing is ever taken from under an owner, so there is no
+clock of the observer). Then another process makes claim n + 1. Nothing is ever taken away from an owner, so there is no
 race to win: at worst a piece of work is done twice, and published twice with the same content.
 """
 
@@ -25,7 +25,7 @@ STALE_SECONDS = 120.0  # far above the pauses of a busy node or file server
 
 
 def _node() -> str:
-    """What tells this node, and this namespace of process ids, from all others."""
+    """Return an identifier of this node and of this namespace of process ids."""
     return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
 
 
@@ -35,7 +35,7 @@ class Claim:
     def __init__(self, path: Path, number: int) -> None:
         self._path, self._number = path.with_name(f"{path.name}.claim{number}"), number
         self._beats = 0
-        # Filled before it has its name: nobody can tell whose an empty one is, once its owner was killed.
+        # It is filled before it gets its name: nobody can tell whose an empty claim is once its owner was killed.
         draft = self._path.with_name(f".{self._path.name}.{os.urandom(8).hex()}")
         self._descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
@@ -45,7 +45,7 @@ class Claim:
             except OSError as error:
                 if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
                     raise
-                # A file system without links: whoever makes the name gives it the content.
+                # A file system without links: whoever creates the name provides the content.
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
                 os.replace(draft, self._path)
         except BaseException:
@@ -61,7 +61,7 @@ class Claim:
         os.pwrite(self._descriptor, line.ljust(256).encode(), 0)
 
     def release(self) -> None:
-        """Leave the work to others, or to nobody when it is done; what dead owners have left goes too."""
+        """Give up the claim, and remove what dead owners have left."""
         os.close(self._descriptor)
         for number in range(self._number + 1):
             path = self._path.with_suffix(f".claim{number}")
@@ -76,7 +76,7 @@ class Claims:
     Parameters
     ----------
     folder : Path
-        Shared by all who want the work done.
+        Folder shared by all processes that want the work done.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,7 +84,7 @@ class Claims:
         self._seen: dict[Path, tuple[str, float]] = {}
 
     def take(self, name: str) -> Claim | None:
-        """Claim a piece of work, or None if somebody living has it."""
+        """Claim a piece of work; return None if a living owner has it."""
         newest = self._newest(name)
         if newest and self.alive(newest):
             return None
@@ -95,14 +95,14 @@ class Claims:
             return None
 
     def done(self, name: str) -> int | None:
-        """How much the living owner of a claim says that it has done; None if there is no such owner."""
+        """Return how much the living owner of a claim says that it has done; None if there is no such owner."""
         newest = self._newest(name)
         if not newest or not self.alive(newest):
             return None
         return _parsed(self._seen[newest][0]).get("done", 0)
 
     def alive(self, path: Path) -> bool:
-        """Whether the owner of a claim still works on it."""
+        """Return whether the owner of a claim still works on it."""
         try:
             text = path.read_text()
         except OSError:
@@ -111,7 +111,7 @@ class Claims:
         if owner.get("node") == _node() and not Path(f"/proc/{owner['pid']}").exists():
             return False
         now = time.monotonic()
-        before, since = self._seen.get(path, (None, now))  # None: also an empty file, cut short by a crash, is news
+        before, since = self._seen.get(path, (None, now))  # None: an empty file, cut short by a crash, is news too
         if text != before:
             self._seen[path] = text, now
             return True
@@ -129,7 +129,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 def _cores() -> Path:
-    """A folder of this user alone, the same for all of their processes on this node."""
+    """Return a folder of this user alone, the same for all of their processes on this node."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankloop"
     places = Path(tempfile.gettempdir()) / f"rankloop-cores-{os.getuid()}", cache / f"cores-{os.uname().nodename}"
     for place in places:
@@ -142,14 +142,14 @@ def _cores() -> Path:
 
 
 class Core:
-    """One core of this node: as many processes as may compute at once do so, the others wait."""
+    """One core of this node: as many processes compute at once as there are cores, and the others wait."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @classmethod
     def take(cls) -> Core | None:
-        """One of the cores that this process may use and nobody else has taken, or None. A dead owner's is free."""
+        """Take a core that this process may use and no living process has taken; return None if there is none."""
         folder = _cores()
         for core in sorted(os.sched_getaffinity(0)):
             descriptor = os.open(folder / str(core), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -159,7 +159,7 @@ class Core:
                 os.close(descriptor)
                 continue
             except OSError:
-                pass  # a file system without locks: rather too many at once than none
+                pass  # a file system without locks: better too many processes at once than none
             return cls(descriptor)
         return None
 

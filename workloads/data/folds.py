@@ -14,12 +14,12 @@ Folds = Annotated[int, Bounds(2)]
 
 
 def refuse_other(fold: int, folds: int) -> None:
-    """Make sure that a fold is one of so many.
+    """Make sure that a fold exists.
 
     Raises
     ------
     Refusal
-        If it is not.
+        If it does not.
     """
     if fold >= folds:
         raise Refusal(f"--fold {fold} is not one of {folds} folds: give 0 to {folds - 1}")
@@ -31,16 +31,16 @@ def divide(rows: int, folds: int, which: int, seed: int) -> tuple[np.ndarray, np
     Parameters
     ----------
     rows, folds : int
-        Number of rows, and of folds.
+        Number of rows and number of folds.
     which : int
-        The fold that is held out, from 0.
+        Index of the fold that is held out, from 0.
     seed : int
-        Of the shuffling, the same for all folds of a cross-validation.
+        Seed of the shuffling, the same for all folds of a cross-validation.
 
     Returns
     -------
     tuple of ndarray of int64
-        Index of the rows to learn from, and of those held out, each in ascending order.
+        Indices of the rows to learn from, and of those held out, each in ascending order.
 
     Raises
     ------
@@ -57,5 +57,5 @@ def divide(rows: int, folds: int, which: int, seed: int) -> tuple[np.ndarray, np
 
 
 def standard_error(values: np.ndarray) -> np.ndarray:
-    """Standard error of the mean over the first axis, that of the folds."""
+    """Return the standard error of the mean over the first axis, that of the folds."""
     return values.std(axis=0, ddof=1) / len(values) ** 0.5

@@ -1,4 +1,4 @@
-"""How far the making of a data set is, as lines of text."""
+"""The progress of making a data set, as lines of text."""
 
 import math
 import sys
@@ -9,7 +9,7 @@ from profiling.text import pace
 
 
 class Live:
-    """Lines of text on standard error: one live line on a terminal."""
+    """Writes lines of text to standard error; on a terminal, each replaces the one before."""
 
     def __call__(self, line: str) -> None:
         terminal = sys.stderr.isatty()
@@ -17,7 +17,7 @@ class Live:
 
 
 class News:
-    """Turns counts into a line of text: at once, then every second on a terminal and once a minute elsewhere.
+    """Reports counts as a line of text: at once, then every second on a terminal and once a minute elsewhere.
 
     >>> news = News(print, "flows")
     >>> news(0, 100, making=True)

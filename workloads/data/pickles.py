@@ -12,16 +12,16 @@ import numpy as np
 
 
 class Unreadable(Exception):
-    """It is not what is wanted, or it is damaged; why, in words."""
+    """The content is damaged, or is not what was expected; the message says why."""
 
 
 def load(path: Path) -> Any:
-    """What a pickle has, of Python 2 or 3: arrays of numbers, numbers and texts, in lists and dictionaries.
+    """Return the content of a pickle of Python 2 or 3: arrays of numbers, numbers and texts, in lists and dictionaries.
 
     Raises
     ------
     Unreadable
-        If it is damaged, or has anything else.
+        If it is damaged, or contains anything else.
     OSError
         If the file cannot be opened.
     """
@@ -29,7 +29,7 @@ def load(path: Path) -> Any:
 
 
 def loads(content: bytes) -> Any:
-    """The same of a pickle that is in memory."""
+    """Return the content of a pickle that is in memory, as `load` does."""
     try:
         return _Arrays(io.BytesIO(content), encoding="latin1").load()
     except Exception as error:  # a damaged pickle can raise anything
@@ -37,12 +37,12 @@ def loads(content: bytes) -> Any:
 
 
 def npy(content: bytes) -> Any:
-    """The array that a .npy file has; one of objects is pickled in it.
+    """Return the array in the content of a .npy file; an array of objects is stored there as a pickle.
 
     Raises
     ------
     Unreadable
-        If it is damaged, or has objects other than those of `load`.
+        If it is damaged, or contains objects other than those of `load`.
     """
     file = io.BytesIO(content)
     try:
@@ -57,12 +57,12 @@ def npy(content: bytes) -> Any:
 
 
 def numbers(content: bytes) -> np.ndarray:
-    """The array of real numbers or truth values that a .npy file has.
+    """Return the array of real numbers or truth values in the content of a .npy file.
 
     Raises
     ------
     Unreadable
-        If it is damaged, or has anything else.
+        If it is damaged, or contains anything else.
     """
     found = npy(content)
     if not isinstance(found, np.ndarray) or found.dtype.kind not in "biuf":
@@ -72,7 +72,7 @@ def numbers(content: bytes) -> np.ndarray:
 
 
 def npz(path: Path) -> dict[str, bytes]:
-    """The .npy files in a .npz file by the names of their arrays, checked by their CRC-32.
+    """Return the .npy files in a .npz file by the names of their arrays, checked by their CRC-32.
 
     Raises
     ------

@@ -23,13 +23,13 @@ class Piece:
     Parameters
     ----------
     name : str
-        Of the claim on it.
+        Name of the claim on it.
     weight : int
-        The number of things in it, of which progress is counted.
+        Number of things in it, in which progress is counted.
     paths : sequence of Path
-        Its files: it is made once all are there.
+        Files of the piece, which is made once all of them exist.
     make : function
-        ``make(beat)`` writes them, and calls ``beat`` often, with the number of its things made so far.
+        ``make(beat)`` writes the files, and often calls ``beat`` with the number of things made so far.
     """
 
     name: str
@@ -44,19 +44,19 @@ def share(folder: Path, pieces: Sequence[Piece], news: Callable[[int, int, bool]
     Parameters
     ----------
     folder : Path
-        Of their files, and of the claims on them; made where it is missing.
+        Folder of the files, and of the claims on them; created if it is missing.
     pieces : sequence of Piece
-        All that are wanted.
+        All pieces that are wanted.
     news : function
         Called from time to time with the number of things made by anybody, the number wanted, and whether this process
         is making some.
     threads : int
-        How many pieces this process makes at once, at most.
+        Highest number of pieces that this process makes at once.
 
     Raises
     ------
     SystemExit
-        With `launch.node.stop.STOPPED`, if a signal asked this process to stop.
+        With the status `launch.node.stop.STOPPED`, if a signal asked this process to stop.
     """
     folder.mkdir(parents=True, exist_ok=True)
     claims, ended = Claims(folder), threading.Event()
@@ -107,11 +107,11 @@ def _start(folder: Path, pieces: Sequence[Piece], claims: Claims, ended: threadi
 
 
 class _Halted(Exception):
-    """This process is to make no more of a piece."""
+    """A worker has to stop in the middle of its piece."""
 
 
 class _Worker(threading.Thread):
-    """Makes a piece on a core."""
+    """A thread that makes a piece on a core."""
 
     def __init__(self, piece: Piece, claim: Claim, core: Core, ended: threading.Event) -> None:
         super().__init__(name=piece.name, daemon=True)
@@ -133,7 +133,7 @@ class _Worker(threading.Thread):
         self._ended.set()
 
     def beat(self) -> None:
-        """Keep the claim, if it is time to."""
+        """Renew the claim, if it is time to."""
         if time.monotonic() - self._beaten > BEAT_SECONDS:
             self._claim.beat(self.done)
             self._beaten = time.monotonic()
@@ -143,7 +143,7 @@ class _Worker(threading.Thread):
         self._halted = True
 
     def close(self) -> None:
-        """Wait for the end, release claim and core, and raise what went wrong."""
+        """Wait for the thread, release claim and core, and raise the error that ended it, if any."""
         self.join()
         self._claim.release()
         self._core.release()

@@ -11,7 +11,7 @@ import numpy as np
 
 from launch.errors import Refusal, nearest
 
-LARGEST = float(np.finfo(np.float32).max)  # of a value, as networks compute in float32
+LARGEST = float(np.finfo(np.float32).max)  # largest value, as networks compute in float32
 
 
 class Table(NamedTuple):
@@ -26,7 +26,7 @@ class Table(NamedTuple):
     target : str
         Name of the column that is predicted.
     targets : ndarray of float64, (N,)
-        Its values.
+        Values of that column.
     """
 
     columns: tuple[str, ...]
@@ -35,7 +35,7 @@ class Table(NamedTuple):
     targets: np.ndarray
 
     def of(self, rows: np.ndarray) -> Table:
-        """Some of the rows, by their index."""
+        """Return some of the rows, by their index."""
         return self._replace(inputs=self.inputs[rows], targets=self.targets[rows])
 
 
@@ -45,9 +45,9 @@ def read(path: Path, target: str = "") -> Table:
     Parameters
     ----------
     path : Path
-        Of the file: values separated by commas, in UTF-8. All of them are finite numbers.
+        Path of the file: values separated by commas, in UTF-8, all of them finite numbers.
     target : str
-        The column to predict; by default the last one.
+        Name of the column to predict; by default the last one.
 
     Raises
     ------
@@ -114,12 +114,12 @@ class Scale(NamedTuple):
     deviation: np.ndarray
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        """Standardised values, float32."""
+        """Return standardised values, float32."""
         return ((values - self.mean) / self.deviation).astype(np.float32)
 
 
 def scale(values: np.ndarray) -> Scale:
-    """The scale of some columns, of the rows given; a column without variation is only shifted."""
+    """Return the scale of columns, taken from the rows given; a column without variation is only shifted."""
     deviation = values.std(axis=0)
     varies = (np.ptp(values, axis=0) > 0) & (deviation > 0)  # the deviation of equal values can be a rounding error
     return Scale(values.mean(axis=0), np.where(varies, deviation, 1.0))

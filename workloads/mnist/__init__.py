@@ -73,19 +73,19 @@ class Config(Training):
         return self.network in ("residual", "vgg") if self.augment is None else self.augment
 
     def sizes(self) -> dict[str, float]:
-        """The settings of the network that are given."""
+        """Return the settings of the network that are given."""
         given = {"width": self.width, "dropout": self.dropout}
         return {name: value for name, value in given.items() if value is not None}
 
     def moves(self, colour: bool) -> dict[str, Any]:
-        """How far: the arguments of `workloads.mnist.augmentation.Moves`."""
+        """Return how far images are moved: the arguments of `workloads.mnist.augmentation.Moves`."""
         given = {"rotate": self.rotate, "zoom": self.zoom, "shear": self.shear, "mirror": self.mirror}
         usual = {"rotate": 0.0, "zoom": 0.0, "shear": 0.0} if colour else {"rotate": 10.0, "zoom": 0.1, "shear": 0.1}
         usual["mirror"] = colour
         return {"shift": self.shift} | {name: usual[name] if value is None else value for name, value in given.items()}
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and which network is trained on which images."""
+        """Return the loop's lines of the plan, and those on network, optimizer and data."""
         grey, colour = (_in_words(self.moves(colour)) for colour in (False, True))
         held = f"; the last {self.hold_out} of them held out, and measured on" if self.hold_out else ""
         return Training.describe(self, size) | {
@@ -107,7 +107,7 @@ def _in_words(moves: dict[str, Any]) -> str:
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the images.
+    """Build the network, its loss and the images.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def _images(config: Config) -> ImageSet:
 
 
 def _load(images: Images) -> Callable:
-    """A function from indices to pixels in 0 to 1, and labels: all of them are in memory."""
+    """Return a function from indices to pixels in 0 to 1 and labels; all images are in memory."""
     import numpy as np
 
     def load(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,20 +14,20 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """How far an image may be moved; each value is drawn uniformly between minus and plus this.
+    """How far images may be moved: each move is drawn uniformly between minus and plus its limit.
 
     Parameters
     ----------
     rotate : float
-        Degrees.
+        Largest rotation, in degrees.
     shift : float
-        Along each axis, in parts of the size.
+        Largest shift along each axis, in parts of the size.
     zoom : float
-        Of each axis, in parts of the size.
+        Largest change of scale of each axis, in parts of the size.
     shear : float
-        Of columns against rows, in pixels per pixel.
+        Largest shear of columns against rows, in pixels per pixel.
     mirror : bool
-        Left and right are exchanged in half of the images: for things, not for digits or letters.
+        Whether left and right are exchanged in half of the images: for things, not for digits or letters.
     """
 
     rotate: float = 10.0
@@ -37,14 +37,14 @@ class Moves:
     mirror: bool = False
 
     def draw(self, seeds: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Where each pixel of the moved images comes from.
+        """Draw where each pixel of the moved images comes from.
 
         Parameters
         ----------
         seeds : ndarray of uint64, (batch, 2)
-            One per image.
+            A pair of seeds per image.
         height, width : int
-            Pixels.
+            Size of an image in pixels.
 
         Returns
         -------

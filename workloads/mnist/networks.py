@@ -23,7 +23,7 @@ from keras import layers, ops
 
 from launch.errors import Refusal
 
-BLOCKS = 15  # of `residual`
+BLOCKS = 15  # residual blocks of `residual`
 CHUNK = 4  # pixels that `rows` reads at a time
 SMALLEST = 13  # pixels across that leave 3 for `residual`'s last convolution: two borders of 2, a pooling by 3
 
@@ -44,10 +44,10 @@ def cnn(shape: Sequence[int], classes: int, width: int = 100, dropout: float = 0
     classes : int
         Length of the output.
     width, dropout
-        Of the first dense layer.
+        Units of the first dense layer, and part of them that training drops.
     narrow : bool
-        With the course's second dense layer: 10 rectified units before the output. The output sees 10 numbers, none
-        negative; a unit that is 0 for all images no longer learns. Without it: 542,230.
+        Whether to add the course's second dense layer: 10 rectified units before the output. The output then sees 10
+        numbers, none negative; a unit that is 0 for all images no longer learns. Without it: 542,230 parameters.
     """
     wide = [layers.Dense(width, "relu"), *_dropped(dropout)]
     dense = [*wide, *([layers.Dense(10, "relu")] if narrow else []), layers.Dense(classes)]
@@ -62,7 +62,7 @@ def deep_cnn(shape: Sequence[int], classes: int, width: int = 128, dropout: floa
 
 
 def dropout(shape: Sequence[int], classes: int, width: int = 128, dropout: float = 0.5) -> keras.Model:
-    """`deep_cnn` with a quarter of the features and half of the dense layer dropped in training: 1,199,882."""
+    """`deep_cnn` with a quarter of the features and half of the dense layer dropped: 1,199,882 parameters."""
     first, second, pool, flatten, dense, last = _deep(classes, width)
     features = [first, second, pool, layers.Dropout(0.25), flatten]
     return _stack("dropout", shape, [*features, dense, *_dropped(dropout), last])
@@ -128,7 +128,7 @@ NETWORKS: dict[str, Callable[..., keras.Model]] = {
 
 
 def network(name: str, shape: Sequence[int], classes: int, **settings: float) -> keras.Model:
-    """A network by its name, with those of its settings that are not to be its own.
+    """Build a network by its name; ``settings`` replace its own.
 
     Raises
     ------

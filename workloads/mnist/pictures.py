@@ -21,9 +21,9 @@ def finish(model: keras.Model, images: Images, classes: int, figures: Path) -> d
     Parameters
     ----------
     model : keras.Model
-        From images to logits.
+        Network that maps images to logits.
     images : Images
-        Those to measure on.
+        Images to measure on.
     classes : int
         Length of the logits.
     figures : Path
@@ -44,7 +44,7 @@ def finish(model: keras.Model, images: Images, classes: int, figures: Path) -> d
         logits = np.asarray(model(pixels, training=False), np.float64)
         straight[part] = logits.argmax(axis=1)
         exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-        confidence[part] = 1 / exponents.sum(axis=1)  # of the largest one, whose exponent is 1
+        confidence[part] = 1 / exponents.sum(axis=1)  # of the largest logit, whose exponential is 1
         seeds = np.stack([index, np.zeros_like(index)], axis=1)
         moved[part] = np.asarray(model(Moves()(pixels, seeds), training=False)).argmax(axis=1)
     draw_confusion(figures / "confusion.png", images.labels, straight, classes)
@@ -58,11 +58,11 @@ def draw_confusion(path: Path, labels: np.ndarray, answers: np.ndarray, classes:
     Parameters
     ----------
     path : Path
-        Of the PNG.
+        Path of the PNG.
     labels, answers : ndarray of int, (N,)
-        The classes, and the network's answers.
+        Classes of the images, and the network's answers.
     classes : int
-        Rows and columns.
+        Number of classes.
     """
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (labels, answers), 1)
@@ -91,13 +91,13 @@ def draw_misclassified(path: Path, images: Images, answers: np.ndarray, confiden
     Parameters
     ----------
     path : Path
-        Of the PNG.
+        Path of the PNG.
     images : Images
         The images; some of them were misclassified.
     answers : ndarray of int, (N,)
         The network's answers.
     confidence : ndarray of float, (N,)
-        The probability that it gave its answer.
+        Probability that the network gave each of its answers.
     """
     wrong = np.flatnonzero(answers != images.labels)
     shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:MOST]

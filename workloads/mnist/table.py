@@ -16,7 +16,7 @@ from workloads.training.studies import Finished, print_table
 
 
 def table(rows: Sequence[Finished]) -> str:
-    """All runs, in Markdown."""
+    """Return a table of all runs, in Markdown."""
     columns = {
         "network": [row.config.network for row in rows],
         "optimizer": [row.config.optimizer for row in rows],
@@ -42,7 +42,7 @@ def table(rows: Sequence[Finished]) -> str:
 
 
 def _batch(row: Finished) -> int:
-    """The batch of all ranks together."""
+    """Return the batch of all ranks together."""
     return row.config.batch * row.ranks
 
 

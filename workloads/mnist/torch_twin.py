@@ -99,7 +99,7 @@ def main(argv: list[str]) -> None:
 
 
 def network(shape: tuple[int, ...], classes: int) -> torch.nn.Module:
-    """The layers of `workloads.mnist.networks.dropout`: 1,199,882 parameters for MNIST.
+    """Build the layers of `workloads.mnist.networks.dropout`: 1,199,882 parameters for MNIST.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _tensors(images: Images) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixels, float32 (N, C, H, W), normalised, and labels, int64 (N,)."""
+    """Return the pixels, float32 (N, C, H, W), normalised, and the labels, int64 (N,)."""
     import torch
 
     pixels = torch.from_numpy(images.pixels.transpose(0, 3, 1, 2).astype("float32"))
@@ -140,7 +140,7 @@ def _tensors(images: Images) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _right(model: torch.nn.Module, pixels: torch.Tensor, labels: torch.Tensor, bfloat16: bool) -> torch.Tensor:
-    """How many images the network classifies correctly, float64 ()."""
+    """Return how many images the network classifies correctly, float64 ()."""
     import torch
 
     model.eval()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Widths = tuple[Count, ...]
 
-EVERY = 10  # steps of the dynamics between frames whose distances count
+EVERY = 10  # steps of the dynamics between two frames whose distances are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,12 +76,12 @@ class Config(Training):
             )
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and what is learned.
+        """Return the loop's lines of the plan, and those on network and data.
 
         Raises
         ------
         Refusal
-            If there are no data, or as `Training.describe`.
+            If there are no data, or for the same reasons as `Training.describe`.
         """
         if not self.data:
             raise Refusal(
@@ -95,7 +95,7 @@ class Config(Training):
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the frames.
+    """Build the network, its loss and the frames.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def build(config: Config, rank: Rank) -> Workload:
     room = tuple(map(max, *rooms))
     if config.dynamics:
         dynamics.masses(train, config.masses)
-    mean = float(train.energies.mean())  # of systems of the same atoms
+    mean = float(train.energies.mean())  # all systems have the same atoms
     atoms = sum(train.counts)
 
     def part(system: System) -> Data:
@@ -145,7 +145,7 @@ def build(config: Config, rank: Rank) -> Workload:
         return keras.optimizers.Adam(rate)
 
     def errors(actual: Any, predicted: Any) -> tuple[Any, Any]:
-        """Squares of the error of each frame's energy, (eV)^2 (batch,), and of its forces, their mean."""
+        """Return each frame's squared error of the energy, (eV)^2, and mean squared error of the forces, (batch,)."""
         return (predicted["energy"] - actual["energy"]) ** 2, ops.mean(
             (predicted["force"] - actual["force"]) ** 2, axis=(1, 2)
         )

@@ -1,6 +1,6 @@
 """Molecular dynamics by a trained network: how well energy is conserved, and how far atoms are from each other.
 
-    python -m workloads.molecules.dynamics runs/water --dynamics 5     # of the newest checkpoint of a run
+    python -m workloads.molecules.dynamics runs/water --dynamics 5     # with the newest checkpoint of a run
 
 Velocity Verlet from the first frame that is held out, brought to its temperature before anything is measured.
 """
@@ -21,11 +21,11 @@ from launch.record.rundir import RunDir
 from workloads.molecules import EVERY
 from workloads.molecules.systems import Crowded, System, between, neighbours, width
 
-BOLTZMANN = 8.617333262e-5  # eV/K; CODATA 2018, as is the next
+BOLTZMANN = 8.617333262e-5  # eV/K; from CODATA 2018, like the next one
 ACCELERATION = 9.64853321e-3  # Angstrom/fs^2 of 1 eV/Angstrom at 1 u
-SETTLING = 0.5  # ps at the temperature before the energy is left to itself
-OPTIONS = ("dynamics", "timestep", "temperature", "masses")  # that may be given instead of the run's own
-WIDTH = 0.05  # Angstrom, of the bins of distances
+SETTLING = 0.5  # ps in which the temperature is held, before anything is measured
+OPTIONS = ("dynamics", "timestep", "temperature", "masses")  # options that may differ from those of the run
+WIDTH = 0.05  # width of the bins of distances, Angstrom
 MASSES = dict(H=1.008, He=4.0026, Li=6.94, C=12.011, N=14.007, O=15.999, F=18.998, Ne=20.18, Na=22.99, Mg=24.305)
 MASSES |= dict(Al=26.982, Si=28.085, P=30.974, S=32.06, Cl=35.45, Ar=39.95, K=39.098, Ca=40.078, Ti=47.867, Fe=55.845)
 MASSES |= dict(Ni=58.693, Cu=63.546, Zn=65.38, Ga=69.723, Ge=72.63, As=74.922, Br=79.904, Ag=107.87, I=126.9)
@@ -33,16 +33,16 @@ MASSES |= dict(Ni=58.693, Cu=63.546, Zn=65.38, Ga=69.723, Ge=72.63, As=74.922, B
 
 
 class Journey(NamedTuple):
-    """Where a system went.
+    """What the dynamics of a system recorded.
 
     Parameters
     ----------
     times : ndarray of float64, (T,)
-        In ps.
+        Time of each step, in ps.
     energies, temperatures : ndarray of float64, (T,)
-        Potential and kinetic energy together, in eV, and in K.
+        Sum of potential and kinetic energy, in eV, and temperature, in K.
     positions : ndarray of float64, (S, N, 3)
-        Every 10th step.
+        Positions of the atoms in every 10th step, in Angstrom.
     """
 
     times: np.ndarray
@@ -52,12 +52,12 @@ class Journey(NamedTuple):
 
 
 def masses(system: System, given: tuple[float, ...]) -> np.ndarray:
-    """Of the types in u, float64 (types,).
+    """Return the masses of the types in u, float64 (types,).
 
     Raises
     ------
     Refusal
-        If a type is not an element that is known here, and no masses were given, or not one for each type.
+        If there is not one mass for each type, or none are given and a type is not an element in `MASSES`.
     """
     if given and len(given) != len(system.names):
         raise Refusal(
@@ -71,23 +71,23 @@ def masses(system: System, given: tuple[float, ...]) -> np.ndarray:
 
 
 def run(model: Any, system: System, config: Any, seed: int = 0) -> Journey:
-    """Some picoseconds from the first frame of a system, in its box.
+    """Simulate some picoseconds from the first frame of a system, in its box.
 
     Parameters
     ----------
     model : Potential
-        That has been trained.
+        Network that has been trained.
     system : System
-        Where it begins.
+        System whose first frame is the start.
     config : Config
-        Its ``dynamics``, ``timestep`` and ``temperature``.
+        Options, of which ``dynamics``, ``timestep``, ``temperature`` and ``masses`` are used.
     seed : int
-        Of the first velocities.
+        Seed of the first velocities.
 
     Raises
     ------
     Crowded
-        If atoms come together as they never did in the data.
+        If an atom gets more neighbours than there is room for, as no atom had in the data.
     """
     mass = np.repeat(masses(system, config.masses), system.counts)[:, None]
     box, positions, shape = system.boxes[0], system.positions[0].copy(), model.shape
@@ -123,19 +123,19 @@ def run(model: Any, system: System, config: Any, seed: int = 0) -> Journey:
 
 
 def distances(positions: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The radial distribution g(r) of atoms of one type.
+    """Return the radial distribution g(r) of atoms of one type.
 
     Parameters
     ----------
     positions : ndarray, (F, n, 3)
-        Frames of the atoms.
+        Positions of the atoms in each frame.
     boxes : ndarray, (F, 3, 3)
-        Of the frames.
+        Boxes of the frames.
 
     Returns
     -------
     tuple of ndarray
-        r in Angstrom, up to half of the narrowest box, and g: 1 where as many are found as in a gas.
+        r in Angstrom, up to half of the narrowest box, and g, which is 1 where as many atoms are found as in a gas.
     """
     edges = np.arange(0, width(boxes) / 2, WIDTH)
     upper = np.triu_indices(positions.shape[1], 1)
@@ -148,14 +148,14 @@ def distances(positions: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def finish(model: Any, system: System, config: Any, figures: Path) -> dict[str, float]:
-    """Run, draw figures/molecules.png beside what the run learned, and return what was found.
+    """Run the dynamics, draw figures/molecules.png with the run's learning curve, and return the metrics.
 
     Parameters
     ----------
     model, system, config
-        As `run`.
+        As in `run`.
     figures : Path
-        Folder of the figures of a run, whose evaluations are drawn too.
+        Folder of the figures of the run, whose evaluations are drawn too.
     """
     if not config.dynamics:
         return {}
@@ -187,7 +187,7 @@ def finish(model: Any, system: System, config: Any, figures: Path) -> dict[str, 
 
 
 def _draw(figures: Path, went: Journey, found: dict[str, tuple[np.ndarray, np.ndarray]], kind: str, atoms: int) -> None:
-    """Draw the learning curve, the energy and g(r), where matplotlib is installed."""
+    """Draw the learning curve, the energy and g(r), if matplotlib is installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -17,16 +17,16 @@ from workloads.api import gradient
 
 
 class Shape(NamedTuple):
-    """Of a network.
+    """Sizes and distances of a network.
 
     Parameters
     ----------
     counts, room : tuple of int
-        Atoms of each type, and the room for their neighbours of each type (`systems.neighbours`).
+        Number of atoms of each type, and the room for neighbours of each type (`systems.neighbours`).
     cutoff, smooth : float
-        Distances in Angstrom at which the weight of a neighbour is 0, and from which on it falls to that.
+        Distance in Angstrom at which the weight of a neighbour reaches 0, and the one at which it begins to fall.
     embedding, fitting : tuple of int
-        Units of the layers of the two kinds of network.
+        Units of the layers of both kinds of network.
     axes : int
         Columns of the embedding that the others are multiplied by.
     """
@@ -51,14 +51,14 @@ class Residual(keras.layers.Dense):
 
 
 class Potential(keras.Model):
-    """From the displacements to the neighbours of all atoms, to energy and forces.
+    """A network from the displacements between all atoms and their neighbours to energy and forces.
 
     Parameters
     ----------
     shape : Shape
-        Of the network.
+        Sizes and distances of the network.
     displacements : ndarray of float32, (F, N, M, 3)
-        Frames by which the environment of an atom is standardised.
+        Displacements in some frames, by which the environment of an atom is standardised.
     """
 
     def __init__(self, shape: Shape, displacements: np.ndarray) -> None:
@@ -78,14 +78,14 @@ class Potential(keras.Model):
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> dict[str, Any]:
-        """Energy in eV (batch,), forces in eV/Angstrom (batch, N, 3), and the number of training steps so far.
+        """Return energy in eV (batch,), forces in eV/Angstrom (batch, N, 3), and the number of training steps so far.
 
         Parameters
         ----------
         inputs : dict
             ``displacements`` (batch, N, M, 3) and ``reverse`` (batch, N, M), see `systems.neighbours`.
         training : bool
-            Whether this is a step.
+            Whether this is a training step.
         """
         if training:
             self.steps.assign_add(1)
@@ -100,7 +100,7 @@ class Potential(keras.Model):
         return {"energy": energy, "force": force, "steps": ops.convert_to_tensor(self.steps)}
 
     def energy(self, displacements: Any) -> Any:
-        """Energy of each frame, in eV, less the mean of its atoms."""
+        """Return the energy of each frame in eV, relative to the mean of the training frames."""
         weights, directions = self._environment(displacements)
         environment: Any = ops.concatenate([weights / self.deviations[0], directions / self.deviations[1]], axis=-1)
         weights = (weights - self.mean) / self.deviation
@@ -122,7 +122,7 @@ class Potential(keras.Model):
         return total
 
     def _environment(self, displacements: Any) -> Any:
-        """s(r) (..., 1), and s(r) times the direction (..., 3)."""
+        """Return s(r) (..., 1), and s(r) times the direction (..., 3)."""
         distance: Any = ops.sqrt(ops.sum(displacements**2, axis=-1, keepdims=True))
         u: Any = ops.clip((distance - self.shape.smooth) / (self.shape.cutoff - self.shape.smooth), 0.0, 1.0)
         weights = (u**3 * (-6 * u**2 + 15 * u - 10) + 1) / distance

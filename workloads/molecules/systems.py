@@ -1,6 +1,6 @@
-"""Frames of periodic systems in DeePMD-kit's layout, and who is near whom in them.
+"""Frames of periodic systems in DeePMD-kit's layout, and which of their atoms are neighbours.
 
-SYSTEM/type.raw           the type of each atom, an integer a line
+SYSTEM/type.raw           the type of each atom, one integer per line
 SYSTEM/type_map.raw       the names of the types (optional)
 SYSTEM/set.000/box.npy    (frames, 9) Angstrom      coord.npy (frames, 3 atoms) Angstrom
                energy.npy (frames,) eV              force.npy (frames, 3 atoms) eV/Angstrom
@@ -16,8 +16,8 @@ import numpy as np
 from launch.errors import Refusal, nearest
 from workloads.data import pickles
 
-DIGITS = 10  # of the number of a type
-APART = 1e-3  # Angstrom between two atoms, at least: forces have no direction where there is nothing
+DIGITS = 10  # a type's number has fewer digits
+APART = 1e-3  # least distance of two atoms in Angstrom: at 0, the force between them has no direction
 SPARE = 4  # neighbours of a type that an atom may have beyond the most that any had in the data
 
 
@@ -27,17 +27,17 @@ class System(NamedTuple):
     Parameters
     ----------
     names : tuple of str
-        Of the types, in alphabetical order.
+        Names of the types, in alphabetical order.
     counts : tuple of int
-        Atoms of each type.
+        Number of atoms of each type.
     boxes : ndarray of float64, (F, 3, 3)
         Rows are the vectors that span the box, in Angstrom.
     positions : ndarray of float64, (F, N, 3)
-        Of the atoms, in Angstrom.
+        Positions of the atoms, in Angstrom.
     energies : ndarray of float64, (F,)
-        In eV.
+        Energy of each frame, in eV.
     forces : ndarray of float32, (F, N, 3)
-        In eV/Angstrom.
+        Forces on the atoms, in eV/Angstrom.
     """
 
     names: tuple[str, ...]
@@ -49,14 +49,14 @@ class System(NamedTuple):
 
 
 def split(data: Path, held: str) -> tuple[System, System]:
-    """The systems of a folder to learn from, and the one that is held out.
+    """Return the systems of a folder to learn from, together, and the one that is held out.
 
     Parameters
     ----------
     data : Path
         Folder of the systems.
     held : str
-        Name of the one that is held out; by default the last one.
+        Name of the system that is held out; by default the last one.
 
     Raises
     ------
@@ -86,12 +86,12 @@ def split(data: Path, held: str) -> tuple[System, System]:
 
 
 def read(folder: Path) -> System:
-    """A system, all of it checked.
+    """Read a system, and check all of it.
 
     Raises
     ------
     Refusal
-        If a file is missing, cannot be read, or does not have what belongs into it.
+        If a file is missing, cannot be read, or does not contain what it should.
     """
     if (folder / "nopbc").exists():
         raise Refusal(f"{folder} has a file nopbc, and is not periodic: give periodic systems")
@@ -131,7 +131,7 @@ def _words(path: Path) -> list[str]:
 
 
 def _frames(folder: Path, atoms: int) -> list[np.ndarray]:
-    """box, coord, energy and force of a set."""
+    """Return box, coord, energy and force of a set."""
     shapes = {"box": (3, 3), "coord": (atoms, 3), "energy": (), "force": (atoms, 3)}
     arrays: list[np.ndarray] = []
     for name, shape in shapes.items():
@@ -160,7 +160,7 @@ def _frames(folder: Path, atoms: int) -> list[np.ndarray]:
 
 
 def width(boxes: np.ndarray) -> float:
-    """The distance of the nearest opposite faces of boxes (F, 3, 3), in Angstrom."""
+    """Return the smallest distance between opposite faces of boxes (F, 3, 3), in Angstrom."""
     return float(np.min(1 / np.linalg.norm(np.linalg.inv(boxes), axis=1)))
 
 
@@ -170,7 +170,7 @@ def refuse_small(system: System, cutoff: float) -> None:
     Raises
     ------
     Refusal
-        If they may be, as a box is too narrow.
+        If a box is too narrow for that.
     """
     half = width(system.boxes) / 2
     if cutoff > half:
@@ -182,12 +182,12 @@ class Crowded(ArithmeticError):
 
 
 def room(system: System, cutoff: float) -> tuple[int, ...]:
-    """How many neighbours of each type an atom may have: the most in these frames, and a few more.
+    """Return how many neighbours of each type an atom may have: the most in these frames, and a few more.
 
     Raises
     ------
     Refusal
-        If no atom has any.
+        If no atom has any neighbours.
     """
     starts = np.cumsum((0, *system.counts))[:-1]
     near = (np.add.reduceat(_near(*frame, cutoff)[1], starts, axis=1) for frame in zip(system.positions, system.boxes))
@@ -200,24 +200,24 @@ def room(system: System, cutoff: float) -> tuple[int, ...]:
 def neighbours(
     positions: np.ndarray, box: np.ndarray, counts: tuple[int, ...], room: tuple[int, ...], cutoff: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The displacements from each atom to its neighbours, those of each type together.
+    """Return the displacements from each atom to its neighbours, those of each type together.
 
     Parameters
     ----------
     positions, box : ndarray, (N, 3) and (3, 3)
-        Of a frame, in Angstrom.
+        Positions of the atoms of a frame, and the vectors of its box, in Angstrom.
     counts, room : tuple of int
-        Atoms of each type, and the room for neighbours of each type; M is the sum of the room.
+        Number of atoms of each type, and room for neighbours of each type; M is the sum of the room.
     cutoff : float
-        In Angstrom.
+        Distance within which atoms are neighbours, in Angstrom.
 
     Returns
     -------
     displacements : ndarray of float32, (N, M, 3)
-        Vectors from an atom to its neighbours, by the nearest image. Room that is left has one as long as the cutoff,
+        Vectors from an atom to its neighbours, by the nearest image. Unused places have a vector as long as the cutoff,
         where all weights are 0.
     reverse : ndarray of int32, (N, M)
-        Where in the flattened (N, M) the opposite displacement is; of room that is left, its own place.
+        Place of the opposite displacement in the flattened (N, M); an unused place has its own.
 
     Raises
     ------
@@ -244,13 +244,13 @@ def neighbours(
 
 
 def between(positions: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Vectors from each atom to each, by the nearest image, (N, N, 3)."""
+    """Return the vectors from each atom to every other, by the nearest image, (N, N, 3)."""
     vectors = positions[None] - positions[:, None]
     return vectors - np.rint(vectors @ np.linalg.inv(box)) @ box
 
 
 def _near(positions: np.ndarray, box: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors between all pairs of atoms, (N, N, 3), and which are shorter than the cutoff."""
+    """Return the vectors between all pairs of atoms, (N, N, 3), and which of them are shorter than the cutoff."""
     vectors = between(positions, box)
     near = np.einsum("ijk,ijk->ij", vectors, vectors) < cutoff**2
     np.fill_diagonal(near, False)

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from workloads.next_frame.films import Films
 
 BASELINES = ("last", "mean", "film_mean")
-"""The last frame; the mean of all frames to learn from; the mean of the frames that the film has had so far."""
+"""What the network is compared with: the last frame, the mean of training frames, the mean of the film so far."""
 
 AIMS = {"squares": 3.0, "digits": 2.0}
-"""How many times less the mean squared error of a finished training is than that of the last frame, at least."""
+"""Factor by which a finished training should have a lower mean squared error than the last frame, at least."""
 
-UNROLLED = 20  # frames up to which the network is no loop: on a processor, JAX convolves six times slower in one
+UNROLLED = 20  # frames up to which the network is unrolled: in a loop, JAX convolves six times slower on a CPU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -66,7 +66,7 @@ class Config(Training):
             raise Refusal(f"--data {self.data} has digits, and {self.things} move: add --things digits")
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and what is learned."""
+        """Return the loop's lines of the plan, and those on network and data."""
         whose = "" if self.things == "squares" else f" of {self.data or 'scikit-learn'}"
         return Training.describe(self, size) | {
             "network": f"{self.layers} x {self.filters} filters of {self.kernel} x {self.kernel} pixels",
@@ -76,7 +76,7 @@ class Config(Training):
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the films.
+    """Build the network, its loss and the films.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def build(config: Config, rank: Rank) -> Workload:
 
     train, held = films_of(config, "train"), films_of(config, "validation")
     mean = train(np.arange(min(100, config.films))).mean(axis=(0, 1))
-    first = config.seen - 1  # the output that is the first to count
+    first = config.seen - 1  # the first output that counts
 
     frames = x = keras.Input((config.frames - 1, config.size, config.size, 1), name="frames")
     for _ in range(config.layers):
@@ -141,12 +141,12 @@ def build(config: Config, rank: Rank) -> Workload:
 
 
 def films_of(config: Config, part: Literal["train", "validation"]) -> Films:
-    """The films to learn from or to measure on.
+    """Return the films to learn from or to measure on.
 
     Raises
     ------
     Refusal
-        As `build`.
+        For the same reasons as `build`.
     """
     from workloads.next_frame.films import PARTS, Films, digits, squares
 

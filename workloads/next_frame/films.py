@@ -15,20 +15,20 @@ import numpy as np
 from launch.errors import Refusal
 
 PARTS = ("train", "validation")
-SIDES = (3, 8)  # pixels of a square, from and below
+SIDES = (3, 8)  # range of the pixels of a square's side, its end excluded
 
 
 class Films(NamedTuple):
-    """An endless number of films.
+    """An endless sequence of films.
 
     Parameters
     ----------
     things : sequence of ndarray of float32, (H, W)
-        What may move in them, 0 (nothing) to 1.
+        Images of what may move in the films, 0 (nothing) to 1.
     size, frames, count, speed : int
-        Pixels of a frame in both directions, frames of a film, things in it, and pixels per frame at most.
+        Pixels of a frame in both directions, frames of a film, things in it, and highest speed in pixels per frame.
     seed : tuple of int
-        Of the films.
+        Seed of the films.
     """
 
     things: Sequence[np.ndarray]
@@ -39,7 +39,7 @@ class Films(NamedTuple):
     seed: tuple[int, ...]
 
     def __call__(self, index: np.ndarray) -> np.ndarray:
-        """Some films, float32 (films, frames, size, size, 1)."""
+        """Return some films, by their index, float32 (films, frames, size, size, 1)."""
         return np.stack([self._film(int(each)) for each in index])
 
     def _film(self, index: int) -> np.ndarray:
@@ -61,12 +61,12 @@ class Films(NamedTuple):
 
 
 def squares() -> list[np.ndarray]:
-    """Squares of several sizes, each float32 (side, side)."""
+    """Return squares of several sizes, each float32 (side, side)."""
     return [np.ones((side, side), np.float32) for side in range(*SIDES)]
 
 
 def digits(data: Path | None, part: str, shrink: int) -> Sequence[np.ndarray]:
-    """Images of digits, each float32 (H, W), a pixel of which is the mean of ``shrink`` x ``shrink`` of theirs.
+    """Return images of digits, each float32 (H, W), a pixel of which is the mean of ``shrink`` x ``shrink`` originals.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def digits(data: Path | None, part: str, shrink: int) -> Sequence[np.ndarray]:
     Raises
     ------
     Refusal
-        If the images are damaged, or smaller than a pixel.
+        If the images are damaged, or nothing is left of them when they are shrunk.
     """
     from workloads.data.images.digits import digits as of_scikit_learn
     from workloads.data.images.reading import read

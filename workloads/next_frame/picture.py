@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from workloads.next_frame.films import Films
 
 SHOWN = 2  # films in the picture
-CONTINUED = 40  # films at most
+CONTINUED = 40  # films that are continued, at most
 
 
 def finish(model: Any, films: Films, count: int, figures: Path) -> dict[str, float]:
@@ -21,11 +21,11 @@ def finish(model: Any, films: Films, count: int, figures: Path) -> dict[str, flo
     Parameters
     ----------
     model : keras.Model
-        From frames to the logits of the next frames.
+        Network that maps frames to the logits of the next frames.
     films : Films
-        That were not learned from.
+        Films that were not learned from.
     count : int
-        How many of them there are.
+        Number of these films.
     figures : Path
         Folder for film.png.
 
@@ -45,14 +45,14 @@ def finish(model: Any, films: Films, count: int, figures: Path) -> dict[str, flo
 
 
 def ahead(model: Any, films: np.ndarray) -> np.ndarray:
-    """Each frame as it is predicted from all before it, (films, frames, H, W, 1); of the first nothing is known."""
+    """Return each frame as predicted from all frames before it, (films, frames, H, W, 1); the first frame is 0."""
     found = np.zeros_like(films)
     found[:, 1:] = ops.convert_to_numpy(ops.sigmoid(model(films[:, :-1], training=False)))
     return found
 
 
 def continued(model: Any, films: np.ndarray, known: int) -> np.ndarray:
-    """Films whose frames from ``known`` on are predicted from those before it, which are predicted too."""
+    """Return films whose frames from ``known`` on are predicted from the frames before, predicted ones included."""
     films = films.copy()
     films[:, known:] = 0
     for frame in range(known, films.shape[1]):
@@ -66,11 +66,11 @@ def draw(path: Path, true: np.ndarray, ahead: np.ndarray, went: np.ndarray, know
     Parameters
     ----------
     path : Path
-        Of the PNG.
+        Path of the PNG.
     true, ahead, went : ndarray, (films, frames, H, W)
-        The films, predicted one frame ahead, and continued.
+        The films, their predictions one frame ahead, and their continuations.
     known : int
-        Frames that were shown before they were continued.
+        Number of frames that were shown before they were continued.
     """
     films, frames = true.shape[:2]
     shown = min(frames, 20)

@@ -54,7 +54,7 @@ class Config(Training):
         refuse_other(self.fold, self.folds)
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and what is learned from what."""
+        """Return the loop's lines of the plan, and those on network and data."""
         column = f"column {self.target}" if self.target else "the last column"
         return Training.describe(self, size) | {
             "network": f"{self.layers} x {self.width} units",
@@ -63,7 +63,7 @@ class Config(Training):
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the rows of the folds.
+    """Build the network, its loss and the rows of the folds.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def build(config: Config, rank: Rank) -> Workload:
     from workloads.tabular import comparison
 
     train, held = split(config)
-    inputs, targets = scale(train.inputs), scale(train.targets[:, None])  # what is held out has no part in them
+    inputs, targets = scale(train.inputs), scale(train.targets[:, None])  # computed without the rows held out
     unit = float(targets.deviation[0])
     linear = comparison.rmse(held, comparison.linear(train, held))
 
@@ -116,12 +116,12 @@ def build(config: Config, rank: Rank) -> Workload:
 
 
 def split(config: Config) -> tuple[Table, Table]:
-    """The rows to learn from, and those of the fold that is held out.
+    """Return the rows to learn from, and those of the fold that is held out.
 
     Raises
     ------
     Refusal
-        As `build`.
+        For the same reasons as `build`.
     """
     from workloads.data import tables
 

@@ -28,19 +28,19 @@ METRICS = {"rmse_mean": "mean", "rmse_linear": "linear", "rmse_xgboost": "xgboos
 
 
 def rmse(held: Table, predicted: np.ndarray) -> float:
-    """Root of the mean squared error, in the unit of the target."""
+    """Return the root mean square error of predictions, in the unit of the target."""
     return float(np.sqrt(np.mean((predicted - held.targets) ** 2)))
 
 
 def linear(train: Table, held: Table) -> np.ndarray:
-    """Predictions by ordinary least squares with a constant, float64 (rows held out,)."""
+    """Return the predictions of ordinary least squares with a constant, float64 (rows held out,)."""
     standard = scale(train.inputs)
     design, asked = (np.c_[np.ones(len(t.targets)), standard(t.inputs).astype(np.float64)] for t in (train, held))
     return asked @ np.linalg.lstsq(design, train.targets, rcond=None)[0]
 
 
 def boosted(train: Table, held: Table) -> np.ndarray | None:
-    """Predictions by XGBoost, float32 (rows held out,), or None where it is not installed."""
+    """Return the predictions of XGBoost, float32 (rows held out,), or None if it is not installed."""
     try:
         import xgboost
     except ImportError:
@@ -50,12 +50,12 @@ def boosted(train: Table, held: Table) -> np.ndarray | None:
 
 
 def finish(train: Table, held: Table, network: np.ndarray, figures: Path) -> dict[str, float]:
-    """Compare; draw the predictions.
+    """Compare the network with other methods, and draw the predictions.
 
     Parameters
     ----------
     train, held : Table
-        The rows that were learned from, and those that were not.
+        Rows that were learned from, and rows that were held out.
     network : ndarray of float64, (rows held out,)
         The network's predictions.
     figures : Path
@@ -64,7 +64,7 @@ def finish(train: Table, held: Table, network: np.ndarray, figures: Path) -> dic
     Returns
     -------
     dict of str to float
-        RMSE of the mean of the training rows, of linear regression, and of XGBoost if it is installed.
+        RMSE of predicting the mean of the training rows, of linear regression, and of XGBoost if it is installed.
     """
     mean = np.full(len(held.targets), train.targets.mean())
     others = {"rmse_mean": mean, "rmse_linear": linear(train, held), "rmse_xgboost": boosted(train, held)}
@@ -79,11 +79,11 @@ def draw(path: Path, held: Table, predictions: dict[str, np.ndarray]) -> None:
     Parameters
     ----------
     path : Path
-        Of the PNG.
+        Path of the PNG.
     held : Table
-        The rows.
+        Rows that were held out.
     predictions : dict of str to ndarray, (rows,)
-        By whom, and what.
+        Predictions of each method, by its name.
     """
     from matplotlib.figure import Figure
 
@@ -100,9 +100,9 @@ def draw(path: Path, held: Table, predictions: dict[str, np.ndarray]) -> None:
 
 
 def table(rows: Sequence[Finished]) -> str:
-    """The RMSE of each fold, and their mean with its standard error.
+    """Return the RMSE of each fold, and the mean RMSE with its standard error, as text.
 
-    The last lines are the mean difference of the network to each of the others over the same folds.
+    The last lines are the mean differences between the network and each of the others over the same folds.
     """
     rows = sorted(rows, key=lambda row: (row.config.fold, row.seed, row.ranks))
     names = [name for name in METRICS if all(name in row.metrics for row in rows)]

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from launch.node.rank import Rank
     from workloads.text.corpora import Texts
 
-UNKNOWN = 1  # number of all words that the network does not know; 0 fills up short texts
-LONGEST = 400  # words of a text that are read if --length is not given
+UNKNOWN = 1  # number that stands for any word that the network does not know; 0 pads short texts
+LONGEST = 400  # words of a text that are read, at most, if --length is not given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,12 +65,12 @@ class Config(Training):
             refuse_other(self.fold, self.folds)
 
     def describe(self, size: int) -> dict[str, str]:
-        """The lines of the loop, and what is learned from what.
+        """Return the loop's lines of the plan, and those on network and data.
 
         Raises
         ------
         Refusal
-            If there are no data, or as `Training.describe`.
+            If there are no data, or for the same reasons as `Training.describe`.
         """
         if not self.data:
             raise Refusal("workloads.text learns from files: give --data FOLDER, with a text file for each class")
@@ -83,7 +83,7 @@ class Config(Training):
 
 
 def build(config: Config, rank: Rank) -> Workload:
-    """The network, its loss and the texts.
+    """Build the network, its loss and the texts.
 
     Raises
     ------
@@ -136,16 +136,16 @@ def build(config: Config, rank: Rank) -> Workload:
 
 
 def numbering(train: Texts, vocabulary: int, words: int, least: int) -> np.ndarray:
-    """Which number a word has for the network; what is held out has no part in it.
+    """Return the number that each word has for the network; texts that are held out do not count.
 
     Parameters
     ----------
     train : Texts
-        Whose words are counted.
+        Texts whose words are counted.
     vocabulary : int
-        Numbers of words in the set.
+        Number of different words in the set.
     words, least : int
-        How many are known at most, and how often each of them occurs at least.
+        Highest number of words that the network knows, and least number of times that each of them occurs.
 
     Returns
     -------
@@ -163,7 +163,7 @@ def numbering(train: Texts, vocabulary: int, words: int, least: int) -> np.ndarr
 
 
 def encoded(texts: Texts, known: np.ndarray, length: int) -> np.ndarray:
-    """The last words of each text, int32 (N, length), by the numbers that they have for the network; 0 behind them."""
+    """Return the last words of each text as numbers for the network, int32 (N, length), with 0 behind short texts."""
     import numpy as np
 
     rows = np.zeros((len(texts.words), length), np.int32)

@@ -21,11 +21,11 @@ from workloads.data import pickles
 from workloads.text.corpora import Corpus, Texts
 
 KERAS_SEED, KERAS_TESTED = 113, 0.2  # how keras.datasets.reuters divides an archive that is in one piece
-LARGEST = 1_000_000  # number of a word or a class: there is a table of them all
+LARGEST = 1_000_000  # largest number of a word or a class, as tables have an entry for each number
 
 
 def read(path: Path) -> Corpus:
-    """Read an archive, and check all of it but which classes there are.
+    """Read an archive, and check all of it, except that no class is missing.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def _numbers(where: str, rows: np.ndarray) -> Iterator[np.ndarray]:
     for place, row in enumerate(rows):
         try:
             text = np.asarray(row)
-        except ValueError:  # lists of several lengths within it
+        except ValueError:  # it contains lists of different lengths
             text = np.array(None)
         if text.ndim != 1 or len(text) and text.dtype.kind not in "iu":
             raise Refusal(f"{where}, text {place}, is not a list of whole numbers: give the numbers of its words")
@@ -95,7 +95,7 @@ def _numbers(where: str, rows: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _vocabulary(path: Path, largest: int) -> list[str]:
-    """The words of all numbers; those that no index has are written as numbers."""
+    """Return the word of each number, or ``#number`` where the index has no word."""
     words = [f"#{number}" for number in range(largest + 1)]
     index = path.with_name(f"{path.stem}_word_index.json")
     if index.is_file():

@@ -25,14 +25,14 @@ SHOWN = 40  # errors listed at most
 
 
 def bag_of_words(train: Texts, held: Texts, vocabulary: int) -> dict[str, float]:
-    """The accuracy of logistic regression, or nothing where scikit-learn is not installed.
+    """Return the accuracy of logistic regression, or nothing if scikit-learn is not installed.
 
     Parameters
     ----------
     train, held : Texts
-        Learned from, and measured on.
+        Texts to learn from, and texts to measure on.
     vocabulary : int
-        Numbers of words in the set.
+        Number of different words in the set.
     """
     try:
         from scipy.sparse import csr_matrix
@@ -50,21 +50,21 @@ def bag_of_words(train: Texts, held: Texts, vocabulary: int) -> dict[str, float]
 
 
 def list_errors(path: Path, held: Texts, logits: np.ndarray, corpus: Corpus) -> None:
-    """Write down the wrong answers of which the network was most certain: class, answer, its probability, the text.
+    """Write the wrong answers of which the network was most certain: class, answer, its probability, the text.
 
     Parameters
     ----------
     path : Path
-        Of the text file.
+        Path of the text file.
     held : Texts
-        The texts.
+        Texts that were measured on.
     logits : ndarray, (texts, classes)
         The network's answers.
     corpus : Corpus
         The names of the classes, and the words.
     """
     exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
-    answers, certain = logits.argmax(axis=1), 1 / exponents.sum(axis=1)  # of the largest, whose exponent is 1
+    answers, certain = logits.argmax(axis=1), 1 / exponents.sum(axis=1)  # of the answers, whose exponential is 1
     wrong = np.flatnonzero(answers != held.labels)
     lines = [f"{len(wrong)} of {len(held.labels)} texts have another class than the network says"]
     for place in wrong[np.argsort(-certain[wrong], kind="stable")][:SHOWN]:
@@ -75,9 +75,9 @@ def list_errors(path: Path, held: Texts, logits: np.ndarray, corpus: Corpus) -> 
 
 
 def table(rows: Sequence[Finished]) -> str:
-    """A line for each network: the mean accuracy of its runs, and how much more it is than that of the bags of words.
+    """Return a line for each network: the mean accuracy of its runs, and its difference from the bags of words.
 
-    What follows ``+-`` is the standard error of the mean over the runs, each of which is compared on its own texts.
+    The number after ``+-`` is the standard error of the mean over the runs, each of which is compared on its own texts.
     """
     lines = [["network", "runs", "epochs", "accuracy, %", "bag of words, %", "difference, points"]]
     for key in sorted({(row.config.network, row.config.epochs) for row in rows}):

@@ -13,7 +13,7 @@ from launch.errors import Refusal
 from workloads.data.folds import divide
 
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]")  # a word or a number, with its apostrophes, or a punctuation mark
-REST = re.compile(r"read.?me|licen[cs]e", re.IGNORECASE)  # files that are beside those of the classes
+REST = re.compile(r"read.?me|licen[cs]e", re.IGNORECASE)  # files that are not those of a class
 LAYOUTS = "give --data a folder with a text file for each class, or Keras's imdb.npz or reuters.npz"
 
 
@@ -23,16 +23,16 @@ class Texts(NamedTuple):
     Parameters
     ----------
     words : list of ndarray of int64, (words of the text,)
-        From 0; none is empty.
+        Numbers of the words of each text, from 0; no text is empty.
     labels : ndarray of int64, (N,)
-        From 0.
+        Number of the class of each text, from 0.
     """
 
     words: list[np.ndarray]
     labels: np.ndarray
 
     def of(self, index: np.ndarray) -> Texts:
-        """Some of the texts, by their index."""
+        """Return some of the texts, by their index."""
         return Texts([self.words[place] for place in index], self.labels[index])
 
 
@@ -42,9 +42,9 @@ class Corpus(NamedTuple):
     Parameters
     ----------
     classes : list of str
-        Their names.
+        Names of the classes.
     vocabulary : list of str
-        The word of each number.
+        Word of each number.
     """
 
     train: Texts
@@ -53,7 +53,7 @@ class Corpus(NamedTuple):
     vocabulary: list[str]
 
     def split(self, folds: int, fold: int | None, seed: int) -> tuple[Texts, Texts]:
-        """What to learn from and what to measure on: a fold of what there is to learn from, or the set's own part.
+        """Return texts to learn from and to measure on: a fold of the training texts, or the set's own part.
 
         Raises
         ------
@@ -80,13 +80,13 @@ def read(path: Path, encoding: str = "") -> Corpus:
     path : Path
         A folder with a text file for each class, an .npz file or a folder with one.
     encoding : str
-        Of the text files; by default UTF-8 or UTF-16 if they are that, and otherwise Windows-1252, which has all
-        characters of Latin-1.
+        Encoding of the text files; by default UTF-8 or UTF-16 if they are that, and otherwise Windows-1252, which has
+        all characters of Latin-1.
 
     Raises
     ------
     Refusal
-        If the set does not exist, is empty, was cut short, or has what cannot be learned from.
+        If the set does not exist, is empty, was cut short, or cannot be learned from.
     """
     from workloads.text import archive
 
@@ -136,7 +136,7 @@ def _files(folder: Path, files: Sequence[Path], encoding: str) -> Corpus:
 
 
 def _names(files: Sequence[Path]) -> list[str]:
-    """Of the classes: what differs in the names of the files."""
+    """Return the names of the classes: the part in which the names of the files differ."""
     for names in ([file.stem for file in files], [file.suffix[1:] for file in files]):
         if len(set(names)) == len(files) and all(names):
             return names
@@ -144,7 +144,7 @@ def _names(files: Sequence[Path]) -> list[str]:
 
 
 def decoded(file: Path, encoding: str = "") -> str:
-    """The text of a file.
+    """Return the text of a file.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The networks, from the numbers of words to logits. What they have in common is the vectors of words.
+"""The networks, which map the numbers of words to logits. All of them begin with a vector for each word.
 
-A text of fewer words is filled up with 0, which every network leaves out. In training, whole words are left out of each
-text, and units of what is made of it.
+Short texts are padded with 0, which every network ignores. In training, whole words of each text are dropped, and units
+of what the network makes of it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ def embedding(x: Any, config: Config) -> Any:
 
 
 def lstm(x: Any, config: Config) -> Any:
-    """Hochreiter and Schmidhuber, Neural Computation 9, 1997; the mean of its outputs after each word."""
+    """The mean of an LSTM's outputs after each word (Hochreiter and Schmidhuber, Neural Computation 9, 1997)."""
     return layers.GlobalAveragePooling1D()(layers.LSTM(config.units, return_sequences=True)(x))
 
 
 def bilstm(x: Any, config: Config) -> Any:
-    """Two of them, of which one reads the text from its end."""
+    """The mean of the outputs of two LSTMs, one of which reads the text from its end."""
     both = layers.Bidirectional(layers.LSTM(config.units, return_sequences=True))
     return layers.GlobalAveragePooling1D()(both(x))
 
 
 def transformer(x: Any, config: Config) -> Any:
-    """An encoder of one block (Vaswani et al., NeurIPS 2017) with learned positions; the mean of its outputs."""
+    """The mean of the outputs of an encoder of one block (Vaswani et al., NeurIPS 2017) with learned positions."""
     x = Positions()(x)
     attention = layers.MultiHeadAttention(config.heads, -(-config.width // config.heads))
     x = layers.LayerNormalization()(layers.Add()([x, layers.Dropout(config.dropout)(attention(x, x))]))
@@ -43,18 +43,18 @@ def transformer(x: Any, config: Config) -> Any:
 
 
 class Positions(layers.Layer):
-    """Adds to the vector of each word one that is learned for its place."""
+    """Adds a vector that is learned for each position to the vector of the word there."""
 
     def __init__(self) -> None:
         super().__init__()
         self.supports_masking = True
 
     def build(self, shape: tuple[int, ...]) -> None:
-        """Make the vectors, one for each place."""
+        """Create one vector for each position."""
         self.vectors = self.add_weight(shape[1:], keras.initializers.RandomUniform(-0.05, 0.05), name="vectors")
 
     def call(self, inputs: Any) -> Any:
-        """Add them."""
+        """Add the vectors of the positions."""
         return inputs + self.vectors
 
 
@@ -64,16 +64,16 @@ NETWORKS: dict[str, Callable[[Any, Config], Any]] = {
 
 
 def network(config: Config, words: int, length: int, classes: int) -> keras.Model:
-    """The network that is asked for.
+    """Build the network that the options ask for.
 
     Parameters
     ----------
     config : Config
-        Its name and its sizes.
+        Options with the name and the sizes of the network.
     words : int
-        Numbers of words, 0 and that of unknown words included.
+        Number of different words, with 0 and the number of unknown words included.
     length : int
-        Words of a text.
+        Number of words of a text.
     classes : int
         Length of the logits.
     """

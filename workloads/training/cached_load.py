@@ -11,11 +11,11 @@ from keras import tree
 
 from workloads.api import Data
 
-AHEAD = 2  # batches that wait, ready, while a step runs
+AHEAD = 2  # batches that are kept ready while a step runs
 
 
 def loader(data: Data, cache: int) -> Callable[[np.ndarray], tuple[Any, Any]]:
-    """What loads the examples of a set: those of files only once, as long as ``cache`` bytes are enough."""
+    """Return a function that loads a set's examples; those of files are kept, as far as ``cache`` bytes go."""
     return CachedLoad(data.load, cache) if data.files and cache else data.load
 
 
@@ -25,9 +25,9 @@ class CachedLoad:
     Parameters
     ----------
     load : function
-        As that of `Data`.
+        Function that loads examples, like that of `Data`.
     room : int
-        Bytes that may be kept. What was loaded first stays: every example is as likely as another to be wanted again.
+        Bytes that may be kept. What was loaded first stays, as every example is equally likely to be wanted again.
     """
 
     def __init__(self, load: Callable[[np.ndarray], tuple[Any, Any]], room: int) -> None:
@@ -37,7 +37,7 @@ class CachedLoad:
         self._lock = threading.Lock()
 
     def __call__(self, index: np.ndarray) -> tuple[Any, Any]:
-        """The examples, of which those that are kept are not loaded."""
+        """Return the examples; those that are kept are not loaded again."""
         wanted = index.tolist()
         examples = {number: self._kept[number] for number in wanted if number in self._kept}
         if not examples and self._room <= 0:

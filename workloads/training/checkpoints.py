@@ -30,7 +30,7 @@ DAMAGE = zipfile.BadZipFile
 """What `load` raises on content that is not, or no longer, that of a checkpoint."""
 
 PAUSES_S = (1, 2, 4, 8, 15)
-"""Waits before a file that cannot be read is tried again: shared file systems have moments in which nothing can be."""
+"""Seconds before each new attempt to read a file that could not be read, as happens on shared file systems."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +48,20 @@ def save(folder: Path, step: int, variables: Sequence["keras.Variable"], note: d
     Parameters
     ----------
     folder : Path
-        The run's checkpoints.
+        Folder of the run's checkpoints.
     step : int
-        Steps made so far.
+        Number of steps made so far.
     variables : sequence of keras.Variable
-        Of the model and the optimizer, always in the same order.
+        Variables of the model and the optimizer, always in the same order.
     note : dict
-        JSON values to find again in the header.
+        JSON values to store in the header.
     keep : int
-        How many to keep.
+        Number of checkpoints to keep.
 
     Returns
     -------
     Path
-        Of the new file.
+        Path of the new file.
     """
     values = [np.asarray(variable) for variable in variables]
     header = {"step": step, "variables": [_description(variable) for variable in variables], **note}
@@ -85,14 +85,14 @@ def load(path: Path) -> Checkpoint:
     Raises
     ------
     OSError
-        If it cannot be read, which says nothing of its content.
+        If it cannot be read, which says nothing about its content.
     DAMAGE
         If it is incomplete or altered.
     """
     # Read as a whole first, as zipfile takes some errors of reading for damage.
     content = path.read_bytes()
     try:
-        # numpy reads as many bytes of an array as it says that it has, and zipfile checks the CRC-32 only of all.
+        # numpy reads only as many bytes as an array states, and zipfile checks a CRC-32 only once all are read.
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if altered := archive.testzip():
                 raise DAMAGE(f"the CRC-32 of {altered} is another")
@@ -100,27 +100,26 @@ def load(path: Path) -> Checkpoint:
             header = json.loads(arrays["header"].tobytes())
             values = [arrays[f"v{i:05d}"] for i in range(len(header["variables"]))]
         return Checkpoint(header["step"], values, header)
-    except MemoryError:  # says nothing of the content
+    except MemoryError:  # says nothing about the content
         raise
     except Exception as error:  # damaged content can raise anything
         raise DAMAGE(_one_line(error)) from None
 
 
 def latest(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole.
+    """Return the newest checkpoint that is whole.
 
-    One that is not is moved aside to step-<n>.damaged, with a line that says so.
+    A damaged one is moved aside to step-<n>.damaged, with a line that says so.
 
     Returns
     -------
     Checkpoint or None
-        None where none was written.
+        The checkpoint; None if none was written.
 
     Raises
     ------
     Refusal
-        If one cannot be read, or if all are damaged: to train again from step 0 is never what a run with a checkpoint
-        is resumed for.
+        If one cannot be read, or if all are damaged: nobody resumes a run with a checkpoint to train again from step 0.
     """
     for path in reversed(_patiently(folder, files)):
         try:
@@ -138,7 +137,7 @@ def latest(folder: Path) -> Checkpoint | None:
 
 
 def _patiently(path: Path, read: Callable[[Path], Read]) -> Read:
-    """What is read from a path, where it can be within a while."""
+    """Return what is read from a path; for a while, try again if it cannot be read."""
     said = ""
     for pause in (*PAUSES_S, 0):
         try:
@@ -155,7 +154,7 @@ def _patiently(path: Path, read: Callable[[Path], Read]) -> Read:
 
 
 def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"], engine: str) -> None:
-    """Assign the values of a checkpoint, which may be that of another engine.
+    """Assign the values of a checkpoint, which may have been written with another engine.
 
     Raises
     ------
@@ -193,9 +192,9 @@ def restore(checkpoint: Checkpoint, variables: Sequence["keras.Variable"], engin
 
 
 def files(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the oldest first; none where there is no such folder."""
+    """Return the checkpoints in a folder, the oldest first; none if there is no such folder."""
     try:
-        names = os.listdir(folder)  # not by glob, to which a folder that may not be read is an empty one
+        names = os.listdir(folder)  # not by glob, which takes a folder that may not be read for an empty one
     except FileNotFoundError:
         return []
     steps = sorted(int(match[1]) for match in map(re.compile(r"step-(\d+)\.npz").fullmatch, names) if match)
@@ -207,8 +206,8 @@ def _description(variable: "keras.Variable") -> list:
 
 
 def _kind(description: list) -> tuple:
-    """What two variables have in common whose values can be exchanged. Not the names: Keras numbers layers over the
-    whole process, so they depend on what else was built in it. Nor the width of integers, which is the engine's."""
+    """Return what variables have in common whose values can be exchanged. Names do not count: Keras numbers layers over
+    the whole process, so they depend on what else was built in it. Nor does the width of integers: engines differ."""
     _, shape, dtype = description
     return tuple(shape), "integer" if "int" in dtype else dtype
 

@@ -17,18 +17,18 @@ from workloads.training.step import LOSS
 
 
 class Evaluation:
-    """The validation set of a workload, measured with the weights as they are.
+    """The measurement of a workload's validation set with the weights as they are.
 
     Parameters
     ----------
     engine : Engine
-        By which the batches are loaded and the network is run.
+        Engine that loads the batches and runs the network.
     workload : Workload
-        Its ``statistics`` and its loss are summed over the validation set, and summarised.
+        Workload whose loss and ``statistics`` are summed over the validation set, and summarised.
     communicator : Communicator
-        Each rank measures every size-th example.
+        The ranks, each of which measures every size-th example.
     batch : int
-        Examples at a time.
+        Number of examples at a time.
     cache : int
         Bytes of loaded examples that may be kept from one measurement to the next.
 
@@ -44,12 +44,12 @@ class Evaluation:
         if not len(workload.validation):
             raise Refusal("the validation set is empty: give the workload examples to be measured on")
         self._workload, self._communicator, self._batch = workload, communicator, batch
-        # Measured on are the examples as they are.
+        # The examples are measured as they are, not augmented.
         self._examples = engine.Pipeline(replace(workload.validation, augment=None), cache)
         self._sums = engine.sums(workload)
 
     def __call__(self) -> dict[str, float]:
-        """Measure. Every rank takes part, and gets the metrics of the whole set.
+        """Measure the validation set. Every rank takes part, and gets the metrics of the whole set.
 
         Returns
         -------
@@ -72,13 +72,13 @@ class Evaluation:
         index = (self._indices() or [np.arange(1)])[0]
         (totals,) = self._sums_of([index])
         del totals[LOSS]
-        # One batch may lack what the whole set has, such as examples of each class: what this does to numbers is no
-        # mistake.
+        # One batch may lack what the whole set has, such as examples of each class: what this does to numbers is not
+        # a mistake.
         with contextlib.suppress(ArithmeticError, ValueError), np.errstate(all="ignore"):
             self._workload.summarise(totals, len(index))
 
     def _indices(self) -> list[np.ndarray]:
-        """The examples of this rank, a batch at a time."""
+        """Return the examples of this rank, a batch at a time."""
         rank = self._communicator.rank
         return list(part(len(self._workload.validation), self._batch, rank.rank, rank.size))
 

@@ -1,6 +1,6 @@
 """Floating point operations: what a network needs of them, and the most that this machine reaches.
 
-Counted are matrix products and convolutions, a multiplication and an addition as two operations; what is done element
+Matrix products and convolutions count, a multiplication and an addition as two operations; what is done element
 by element is left out, and so is what the loss does not need. That is the convention of model FLOPs utilisation
 (Chowdhery et al., PaLM, appendix B), whose other half is `TRAINING`. Each engine counts them in what it compiles.
 """
@@ -11,23 +11,23 @@ from collections.abc import Callable
 from typing import Any
 
 TRAINING = 3
-"""Times the operations of the forward pass that a training step needs: the backward pass has two products for each one
-of it, for the gradients of the inputs and of the weights. Recomputation is not counted."""
+"""Operations of a training step over those of the forward pass: the backward pass has two products for each one of the
+forward pass, for the gradients of the inputs and of the weights. Recomputation is not counted."""
 
 _LARGEST = 8192  # rows of the matrices multiplied for the peak: 256 MiB each in float32
-_ENOUGH_S = 0.005  # a product that takes this long is one of arithmetic, not of overhead
+_ENOUGH_S = 0.005  # a product that takes this long consists of arithmetic, not of overhead
 _PATIENCE_S = 0.15
 
 
 def peak(square: Callable[[int, str], Callable[[], Any]], dtype: str) -> float:
-    """Multiply matrices, as large as it takes, on the device on which this rank trains.
+    """Measure how fast the device on which this rank trains multiplies matrices, as large as it takes.
 
     Parameters
     ----------
     square : function
-        Of the engine: from rows and type to a function that multiplies a matrix by itself.
+        Function of the engine: from number of rows and type to a function that multiplies a matrix by itself.
     dtype : str
-        In which the network computes.
+        Type in which the network computes.
 
     Returns
     -------
@@ -51,20 +51,20 @@ def peak(square: Callable[[int, str], Callable[[], Any]], dtype: str) -> float:
 
 
 def recurrent(gates: int, items: int, inputs: int, units: int, layers: int, ways: int) -> int:
-    """The multiply-adds of recurrent layers that a library computes as one operation, as cuDNN does.
+    """Return the multiply-adds of recurrent layers that a library computes as one operation, as cuDNN does.
 
     Parameters
     ----------
     gates : int
-        Products of a unit: 4 of an LSTM, 3 of a GRU, 1 of a plain one.
+        Products per unit: 4 of an LSTM, 3 of a GRU, 1 of a plain layer.
     items : int
-        Of all sequences together.
+        Number of items of all sequences together.
     inputs : int
         Length of an item.
     units, layers : int
-        Units of a layer in one direction, and layers one upon the other.
+        Units of a layer in one direction, and number of layers one upon the other.
     ways : int
         2 where each layer reads a sequence from both ends, otherwise 1.
     """
-    read = inputs + (layers - 1) * ways * units  # by a unit in each layer, besides the layer's own state
+    read = inputs + (layers - 1) * ways * units  # read by one unit of every layer, besides the layers' own states
     return items * ways * gates * units * (read + layers * units)

@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from workloads.training.engines.interface import Communicator
 
 LOSS = ("loss", "<=", 0.0)
-"""What runs are compared by if the workload has no target."""
+"""Metric by which runs are compared if the workload has no target."""
 
 
 class Rung(NamedTuple):
     """A point at which runs are compared."""
 
-    epochs: float  # trained until then
+    epochs: float  # epochs trained until then
     going_on: float  # part of the runs that go on, above 0 and below 1
 
     @property
     def after(self) -> str:
-        """When that is, in words."""
+        """The point of the comparison, in words."""
         return f"after {self.epochs:g} epoch" + ("" if self.epochs == 1 else "s")
 
 
 class Verdict(NamedTuple):
-    """What a comparison came to."""
+    """The result of a comparison."""
 
-    place: int  # of this run among those compared, from 1
-    of: int  # so many runs, this one included
-    best: int  # so many of them go on
+    place: int  # place of this run among those compared, from 1
+    of: int  # number of runs that are compared, this one included
+    best: int  # number of them that go on
 
     @property
     def goes_on(self) -> bool:
@@ -51,7 +51,7 @@ class Verdict(NamedTuple):
 
 
 def rungs(text: str, epochs: float) -> list[Rung]:
-    """The rungs of ``1,3,9`` in a training of so many epochs; none of an empty text.
+    """Return the rungs of ``1,3,9`` in a training of that many epochs; none for an empty text.
 
     Raises
     ------
@@ -79,18 +79,18 @@ class Halving:
     Parameters
     ----------
     text : str
-        As in ``1,3,9``.
+        Epochs of the rungs, as in ``1,3,9``.
     steps, steps_per_epoch : int
-        Of the whole run.
+        Number of steps of the whole run, and of an epoch.
     target : tuple, optional
-        Of the workload: its metric counts, and which values are good; without it the loss of the validation set.
+        Target of the workload, whose metric and direction count; without it the loss of the validation set is compared.
     run : RunDir
-        This run.
+        Folder of this run.
 
     Raises
     ------
     Refusal
-        As of `rungs`.
+        For the same reasons as `rungs`.
     """
 
     def __init__(
@@ -102,18 +102,18 @@ class Halving:
         self._run = run
 
     def at(self, step: int) -> Rung | None:
-        """The rung that is reached after a step."""
+        """Return the rung that is reached after a step, if there is one."""
         return self._rungs.get(step)
 
     def verdict(self, rung: Rung, metrics: dict[str, float]) -> Verdict:
-        """What the comparison comes to, with this run's metrics. Runs whose files cannot be read do not count."""
+        """Compare this run's metrics with those of the others. Runs whose files cannot be read do not count."""
         own = self._rank(metrics)
         others = [self._rank(found) for found in self._others(rung)]
         place = 1 + sum(other < own for other in others)
         return Verdict(place, len(others) + 1, max(1, math.floor((len(others) + 1) * rung.going_on + 1e-9)))
 
     def agreed(self, rung: Rung, metrics: dict[str, float], communicator: Communicator) -> Verdict:
-        """The chief's verdict, on all ranks; the chief prints it."""
+        """Return the chief's verdict on all ranks; the chief prints it."""
         verdict = None
         if communicator.rank.is_chief:
             verdict = self.verdict(rung, metrics)
@@ -121,7 +121,7 @@ class Halving:
         return communicator.broadcast_object(verdict)
 
     def text(self, rung: Rung, verdict: Verdict, metrics: dict[str, float]) -> str:
-        """The verdict in a sentence."""
+        """Return the verdict as a sentence."""
         value = f"{self._metric} {metrics.get(self._metric, math.nan):.4g}"
         best = f"the best {verdict.best}" if verdict.best > 1 else "the best"
         return (
@@ -131,7 +131,7 @@ class Halving:
         )
 
     def _others(self, rung: Rung) -> list[dict[str, float]]:
-        """The metrics that the other runs had at a rung; an attempt that repeated it counts once."""
+        """Return the metrics that the other runs had at a rung; an attempt that repeated it counts once."""
         folder = self._run.path.parent
         names = [entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]]
         found: dict[str, dict[str, float]] = {}
@@ -143,7 +143,7 @@ class Halving:
         return list(found.values())
 
     def _rank(self, metrics: dict[str, float]) -> float:
-        """A number that is small for good metrics, infinite for what is no number."""
+        """Return a number that is small for good metrics, and infinite for a value that is not a number."""
         value = metrics.get(self._metric)
         if not isinstance(value, int | float) or math.isnan(value):
             return math.inf

@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 
 
 class Loop:
-    """A workload on its way from the first step to the last.
+    """The training of a workload from the first step to the last.
 
     Parameters
     ----------
     engine : Engine
-        That makes the steps.
+        Engine that runs the training steps.
     config : Training
         Options of the run.
     workload : Workload
-        What is trained.
+        Workload to train.
     optimizer : keras.optimizers.Optimizer
-        Made by ``communicator.averaging``, and built.
+        Optimizer made by ``communicator.averaging``, and built.
     communicator : Communicator
         The ranks; ``communicator.rank`` is this one.
     sharding : Sharding
-        Which examples each step takes.
+        Which examples each step takes on each rank.
     run : RunDir
-        Where records, checkpoints and events go.
+        Folder of the run, for records, checkpoints and events.
     attempt : int
-        Start of the run, counted from 1.
+        Number of the attempt, counted from 1.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Loop:
         self.sharding, self.run, self.attempt = sharding, run, attempt
         self.rank = communicator.rank
         self.step = 0  # steps made
-        self.timed_steps = 0  # of those, the ones in seconds["train"]
+        self.timed_steps = 0  # number of those that seconds["train"] counts
         phases = ("compile", "train", "evaluate", "checkpoint", "trace", "record")
         self.seconds: dict[str, float] = dict.fromkeys(phases, 0.0)  # over all attempts
-        self.ended_early: tuple[float, Verdict] | None = None  # epochs, and why
-        self.ranks_agree = True  # all held the same weights, to the bit, at every checkpoint
-        self.board: Board | None = None  # of the chief, where one is wanted
+        self.ended_early: tuple[float, Verdict] | None = None  # the epochs, and the verdict that ended it
+        self.ranks_agree = True  # whether all held the same weights, to the bit, at every checkpoint
+        self.board: Board | None = None  # on the chief, if one is wanted
         self._variables = [*workload.model.variables, *optimizer.variables]
         ways = config.xla, config.accumulate, config.deterministic
         self.make_step = engine.Step(workload, optimizer, communicator, *ways)
@@ -79,12 +79,12 @@ class Loop:
         cache = round(config.cache * 2**30)
         self._examples = engine.Pipeline(workload.train, cache)
         self._evaluation = Evaluation(engine, workload, communicator, config.batch, cache)
-        self._measured: tuple[int, dict[str, float]] | None = None  # the last evaluation, and after which step
+        self._measured: tuple[int, dict[str, float]] | None = None  # step and metrics of the last evaluation
         self._saved_step, self._saved_at = 0, time.monotonic()
         self._pulse = _pulse.current()
 
     def restore(self) -> None:
-        """Go back to the newest checkpoint, or to the chief's first weights where there is none.
+        """Go back to the newest checkpoint, or to the chief's first weights if there is none.
 
         Raises
         ------
@@ -105,13 +105,13 @@ class Loop:
         Parameters
         ----------
         steps : int
-            Steps of the whole run.
+            Number of steps of the whole run.
 
         Returns
         -------
         bool
-            True if they are made, or if others of the study are so much better that it ended early; False if the run
-            was asked to stop. In any case the last step has a checkpoint.
+            True if the steps are made, or if others of the study are so much better that it ended early; False if the
+            run was asked to stop. In any case the last step has a checkpoint.
 
         Raises
         ------
@@ -188,7 +188,7 @@ class Loop:
         return outcome.flags
 
     def _ends_early(self, halving: Halving) -> bool:
-        """Whether this run is at a rung at which others are better."""
+        """Return whether this run is at a rung at which others are better."""
         rung = halving.at(self.step)
         if rung is None:
             return False
@@ -197,8 +197,8 @@ class Loop:
         return not verdict.goes_on
 
     def evaluate(self, **noted: float) -> dict[str, float]:
-        """The metrics of the validation set, as an event too, with what is ``noted`` beside them; they are measured
-        once after a step."""
+        """Return the metrics of the validation set, which are measured once after a step and recorded as an event,
+        together with what is ``noted``."""
         if self._measured and self._measured[0] == self.step:
             return self._measured[1]
         with _pulse.phase("evaluate"), self._clock("evaluate") as elapsed:

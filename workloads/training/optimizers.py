@@ -1,4 +1,4 @@
-"""What Keras lacks for large batches: a learning rate per layer (LARS, LARC), gradient lag, steps behind a warm-up.
+"""What Keras lacks for large batches: a learning rate per layer (LARS, LARC), gradient lag, steps after a warm-up.
 
 Both rules look at the norms of a layer's weights w and of their gradient g, and rescale the gradient before the
 optimizer that they are mixed into makes its update of it:
@@ -30,14 +30,14 @@ def _norm(tensor: Any) -> Any:
 
 
 class _Layerwise(keras.optimizers.Optimizer):
-    """Mixed in before an optimizer, which gets the gradients as `rescaled` returns them."""
+    """A mixin in front of an optimizer, which gets the gradients as `rescaled` returns them."""
 
     def rescaled(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
-        """The gradient that the optimizer gets."""
+        """Return the gradient that the optimizer gets."""
         raise NotImplementedError
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """The optimizer's own update, with the rescaled gradient."""
+        """Make the optimizer's own update, with the rescaled gradient."""
         gradient = ops.cast(ops.convert_to_tensor(gradient), variable.dtype)
         super().update_step(self.rescaled(gradient, variable, learning_rate), variable, learning_rate)
 
@@ -48,15 +48,15 @@ class LARS(_Layerwise, keras.optimizers.SGD):
 
     Variables of one axis or none (biases, the scales and offsets of normalisations) are updated by plain SGD with
     momentum and without decay, as is usual: their norms say nothing about a good step, and those of biases begin at 0.
-    Where nothing normalises, biases diverge at the learning rates of LARS, which are large because of `eta`: see
+    Without normalisation, biases diverge at the learning rates of LARS, which are large because of `eta`: see
     `plain`.
 
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        Of the whole network; typically 1 to 30, as `eta` comes on top of it.
+        Learning rate of the whole network; typically 1 to 30, as `eta` comes on top of it.
     momentum : float
-        Of SGD.
+        Momentum of SGD.
     eta : float
         Trust coefficient: the part of a layer's norm by which a step with a learning rate of 1 changes it.
     l2 : float
@@ -64,7 +64,7 @@ class LARS(_Layerwise, keras.optimizers.SGD):
     plain : float
         Part of the learning rate that plain SGD takes. 1 is usual.
     **settings
-        Of any Keras optimizer.
+        Settings of any Keras optimizer.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LARS(_Layerwise, keras.optimizers.SGD):
         self.eta, self.l2, self.plain = eta, l2, plain
 
     def rescaled(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
-        """(g + l2 w) eta |w| / (|g| + l2 |w|); a layer without weights or without gradient has a factor of 1."""
+        """Return (g + l2 w) eta |w| / (|g| + l2 |w|); without weights or without gradient the factor is 1."""
         if len(variable.shape) <= 1:
             return gradient * self.plain
         weights, gradients = _norm(variable), _norm(gradient)
@@ -88,7 +88,7 @@ class LARS(_Layerwise, keras.optimizers.SGD):
         return (gradient + self.l2 * variable) * ops.cast(trust, variable.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """For Keras to save it."""
+        """Return the settings with which Keras saves the optimizer."""
         return super().get_config() | {"eta": self.eta, "l2": self.l2, "plain": self.plain}
 
 
@@ -105,7 +105,7 @@ class _Clipping(_Layerwise):
         self.eta, self.fallback = eta, fallback
 
     def rescaled(self, gradient: Any, variable: Any, learning_rate: Any) -> Any:
-        """g min(eta |w| / |g|, lr) / lr."""
+        """Return g min(eta |w| / |g|, lr) / lr."""
         weights, gradients = _norm(variable), _norm(gradient)
         local: Any = ops.where((weights > 0) & (gradients > 0), self.eta * weights / gradients, self.fallback)
         # Divided first: at a learning rate of 0, the end of a schedule, the factor is 1 and not 0 / 0.
@@ -113,7 +113,7 @@ class _Clipping(_Layerwise):
         return gradient * ops.cast(factor, variable.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """For Keras to save it."""
+        """Return the settings with which Keras saves the optimizer."""
         return super().get_config() | {"eta": self.eta, "fallback": self.fallback}
 
 
@@ -124,13 +124,13 @@ class LARC(_Clipping, keras.optimizers.SGD):
     Parameters
     ----------
     learning_rate : float or LearningRateSchedule
-        The highest that a layer may have.
+        Highest learning rate that a layer may have.
     eta : float
         Trust coefficient: the part of a layer's norm that a step may change at most.
     fallback : float
         Learning rate of a layer that has no weights or no gradient, such as biases in the first step.
     **settings
-        Of SGD: ``momentum`` and what any Keras optimizer has.
+        Settings of SGD: ``momentum`` and those of any Keras optimizer.
     """
 
 
@@ -145,31 +145,31 @@ class LARCAdam(_Clipping, keras.optimizers.Adam):
     learning_rate, eta, fallback
         As in `LARC`.
     **settings
-        Of Adam.
+        Settings of Adam.
     """
 
 
 @keras.saving.register_keras_serializable("workloads")
 class WarmupMultiStep(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise, then steps down.
+    """A learning rate that rises linearly, and then falls in steps.
 
     Parameters
     ----------
     rate : float
-        At the end of the rise.
+        Learning rate at the end of the rise.
     warmup_steps : int
-        Of the rise; the first step is made at ``rate / warmup_steps``.
+        Number of steps of the rise; the first step is made at ``rate / warmup_steps``.
     milestones : sequence of int
         Steps, counted from 0, from which on the rate is ``factor`` times what it was.
     factor : float
-        Of each milestone.
+        Factor of the learning rate at each milestone.
     """
 
     def __init__(self, rate: float, warmup_steps: int, milestones: Sequence[int], factor: float = 0.1) -> None:
         self.rate, self.warmup_steps, self.milestones, self.factor = rate, warmup_steps, tuple(milestones), factor
 
     def __call__(self, step: Any) -> Any:
-        """The learning rate of a step."""
+        """Return the learning rate of a step."""
         number: Any = ops.cast(step, "float32")
         rise: Any = ops.minimum((number + 1) / max(self.warmup_steps, 1), 1.0)
         passed: Any = 0.0
@@ -178,14 +178,14 @@ class WarmupMultiStep(keras.optimizers.schedules.LearningRateSchedule):
         return self.rate * rise * ops.power(self.factor, passed)
 
     def get_config(self) -> dict[str, Any]:
-        """For Keras to save it."""
+        """Return the settings with which Keras saves the schedule."""
         return {name: getattr(self, name) for name in ("rate", "warmup_steps", "milestones", "factor")}
 
 
 def lagged(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Make an optimizer apply in each step the gradients of the step before; in the first step, zeros.
 
-    That lets the reduction over the ranks overlap with the next step's computation (SC18); here it is for
+    The lag lets the reduction over the ranks overlap with the next step's computation (SC18); here it is for
     its effect on learning, since our step does not overlap them.
 
     Parameters

@@ -1,4 +1,4 @@
-"""The options that the training loop has for every workload, and what of a run's plan follows from them."""
+"""The options that the training loop has for every workload, and the parts of a run's plan that follow from them."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Training:
             raise Refusal(f"--engine jax has no {named}: leave it out, or give --engine horovod")
 
     def learning_rate_plan(self, size: int) -> LearningRatePlan:
-        """The learning rate of a run on that many ranks, for its plan and its training."""
+        """Return the learning rate of a run on that many ranks, for its plan and its training."""
         rules = {"linear": f"{self.lr:g} x {size}", "sqrt": f"{self.lr:g} x sqrt({size})", "none": "not scaled"}
         return ScaledRate(
             start=self.lr if self.warm_from is None else self.warm_from,
@@ -109,11 +109,11 @@ class Training:
         )
 
     def scaled_epochs(self, size: int) -> float:
-        """The epochs of a run on that many ranks."""
+        """Return the epochs of a run on that many ranks."""
         return scaling_rules.EPOCHS[self.epoch_scaling](self.epochs, size)
 
     def strong(self, base: int, size: int) -> Self:
-        """These options for more ranks that do the work of the base: the same global batch, epochs and learning rates.
+        """Return these options for more ranks that do the base's work: same global batch, epochs and learning rates.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class Training:
         )
 
     def lacking(self, size: int, gpus: bool = False) -> str:
-        """What keeps the engine from training in this Python, in words; nothing if it can."""
+        """Return what keeps the engine from training in this Python, in words; nothing if it can."""
         return engines.lacking(self.engine, size, gpus)
 
     def refuse_missing(self, size: int, gpus: bool = False) -> None:
@@ -148,17 +148,17 @@ class Training:
         Raises
         ------
         Refusal
-            If it is not, or not wholly.
+            If it is not installed, or not completely.
         """
         engines.refuse_missing(self.engine, size, gpus)
 
     def refuse_mixed(self, others: Sequence[Self]) -> None:
-        """Make sure that these runs may be a study, or the only one a run by itself.
+        """Make sure that these runs can be a study, or that a single one can be a run by itself.
 
         Raises
         ------
         Refusal
-            If they have not one engine, or what is to be compared with others has none.
+            If their engines differ, or a single run is to be compared with others.
         """
         engines.refuse_mixed([other.engine for other in others])
         if self.until and len(others) == 1:
@@ -168,7 +168,7 @@ class Training:
             )
 
     def describe(self, size: int) -> dict[str, str]:
-        """What follows from the number of ranks, for the plan.
+        """Return what follows from the number of ranks, for the plan.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class Training:
         Raises
         ------
         Refusal
-            If so many ranks cannot train with these options.
+            If that many ranks cannot train with these options.
         """
         if self.shards % size:
             raise Refusal(f"--shards {self.shards} cannot be shared by {size} ranks: give a multiple of {size}, or 0")

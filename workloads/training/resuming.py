@@ -1,4 +1,4 @@
-"""Around a checkpoint: whether all ranks hold the same, how a run goes on from it, what a rank has of its own."""
+"""What surrounds a checkpoint: the ranks' weights are compared, a run is resumed, and each rank gets its own noise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(run: RunDir, variables: Sequence[keras.Variable], sharding: Sharding, e
     -------
     dict
         The ``step`` after which it was written, and ``timed_steps``, ``seconds`` and ``ranks_agree`` of the loop;
-        nothing where there is no checkpoint.
+        nothing if there is no checkpoint.
 
     Raises
     ------
@@ -62,19 +62,19 @@ def agreed(
     engine: str,
     communicator: Communicator,
 ) -> dict[str, Any]:
-    """What the chief has read, on every rank, where the variables are still to be sent. Parameters and result are those
+    """Return on every rank what the chief has read; the variables are still to be sent. Parameters and result are those
     of `read`.
 
     Raises
     ------
     Refusal
-        On every rank, as of `read`.
+        On every rank, for the same reasons as `read`.
     """
     state: dict[str, Any] = {}
     if communicator.rank.is_chief:
         try:
             state = read(run, variables, sharding, engine)
-        except Refusal as refusal:  # sent to the others, which would wait for the chief for ever
+        except Refusal as refusal:  # sent to the others, which would wait for the chief forever
             state = {"refusal": str(refusal)}
     state = communicator.broadcast_object(state)
     if "refusal" in state:
@@ -88,16 +88,16 @@ def compare(model: keras.Model, communicator: Communicator, step: int, last: str
     Parameters
     ----------
     model, communicator
-        Of this rank; every rank calls it.
+        Model and communicator of this rank; every rank calls this function.
     step : int
-        After which it is.
+        Step after which the weights are compared.
     last : str
-        What is said of the last good checkpoint.
+        What the message says about the last good checkpoint.
 
     Returns
     -------
     str
-        The ranks whose weights are not those of rank 0.
+        The ranks whose weights are not those of rank 0, separated by commas.
 
     Raises
     ------

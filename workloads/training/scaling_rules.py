@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keras.optimizers.schedules import LearningRateSchedule
 
 LEARNING_RATE_FACTORS = {"linear": lambda size: float(size), "sqrt": math.sqrt, "none": lambda size: 1.0}
-"""By what to multiply the learning rate of one rank.
+"""Factor on the learning rate of one rank, by rule and number of ranks.
 
 linear: Goyal et al. 2017 (arXiv:1706.02677), section 2.1: when the batch is multiplied by k, multiply the rate by k.
 sqrt: Krizhevsky 2014 (arXiv:1404.5997), section 5: keeps the variance of the update; usual with Adam and LAMB.
@@ -24,7 +24,7 @@ EPOCHS = {
     "divide": lambda epochs, size: math.ceil(epochs / size),
     "steps": lambda epochs, size: epochs * size,
 }
-"""How many epochs instead of those of one rank.
+"""Number of epochs, by rule, from those of one rank and the number of ranks.
 
 none: the number of examples is held. divide: ``ceil(epochs / size)``, as Horovod's early MNIST examples do: the time to
 the end falls twice with the size, by fewer steps per epoch and by fewer epochs, at the price of optimizer steps.
@@ -33,7 +33,7 @@ steps: the number of optimizer steps is held.
 
 
 def total_steps(epochs: float, steps_per_epoch: int) -> int:
-    """The optimizer steps of a run: at least one, and the nearest whole number."""
+    """Return the number of optimizer steps of a run: at least one, and the nearest whole number."""
     return max(1, round(epochs * steps_per_epoch))
 
 
@@ -41,11 +41,11 @@ class LearningRatePlan(Protocol):
     """The learning rate of a run, which the plan shows and the training follows."""
 
     def text(self) -> str:
-        """One line for the plan."""
+        """Return one line for the plan."""
         ...
 
     def schedule(self, steps: int) -> LearningRateSchedule:
-        """The learning rate as a function of the step, for a run of that many steps."""
+        """Return the learning rate as a function of the step, for a run of that many steps."""
         ...
 
 
@@ -59,11 +59,11 @@ class ScaledRate(NamedTuple):
     peak : float
         Rate at the end of the warm-up.
     rule : str
-        Where the peak comes from, for the plan.
+        How the peak follows from the options, in words, for the plan.
     warmup : float
         Part of the steps in which the rate rises (Goyal et al. 2017, section 2.2, "gradual warmup").
     decay : {"constant", "cosine"}
-        What comes after the warm-up: the peak to the end, or half a cosine down to zero.
+        Course after the warm-up: the peak to the end, or half a cosine down to zero.
     """
 
     start: float

@@ -22,9 +22,9 @@ class Batches(NamedTuple):
     Parameters
     ----------
     indices : ndarray of int64, (steps, batch)
-        The examples.
+        Indices of the examples.
     seeds : ndarray of uint64, (steps, batch, 2)
-        A pair for each: the example, and a number that is made from the run's seed and the epoch.
+        A pair for each example: its index, and a number that is made from the run's seed and the epoch.
     """
 
     indices: np.ndarray
@@ -38,13 +38,13 @@ class Sharding:
     Parameters
     ----------
     examples : int
-        Length of the training set.
+        Number of examples in the training set.
     batch : int
         Examples per rank per step.
     size : int
         Number of ranks.
     seed : int
-        Of the shuffling.
+        Seed of the shuffling.
     shards : int
         Number of shards, a multiple of ``size``; rank r has the r-th block of ``shards / size`` of them.
         0: one per rank. Example i belongs to shard ``i % shards``, so that a shard of a sorted set resembles it.
@@ -97,16 +97,16 @@ class Sharding:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of every rank in an epoch; up to a step's worth of examples, others each time, stay out of it."""
+        """Steps of every rank in an epoch; up to a step's worth of examples, others each time, are left out."""
         return self.examples // self.shards // self.chunk
 
     def examples_of(self, rank: int) -> np.ndarray:
-        """All that a rank can meet in any epoch: the examples of its shards."""
+        """Return all examples that a rank can meet in any epoch: those of its shards."""
         shard = np.arange(self.examples) % self.shards
         return np.flatnonzero(shard // self.shards_per_rank == rank)
 
     def epoch(self, epoch: int, rank: int) -> np.ndarray:
-        """The examples of one rank in one epoch.
+        """Return the examples of one rank in one epoch.
 
         Returns
         -------
@@ -117,18 +117,18 @@ class Sharding:
         parts = []
         for shard in range(rank * self.shards_per_rank, (rank + 1) * self.shards_per_rank):
             own = np.arange(shard, self.examples, self.shards)
-            # Philox is counter-based: its stream for one key tells nothing of that for the next.
+            # Philox is counter-based: its stream for one key tells nothing about that for the next.
             random = np.random.Generator(np.random.Philox(np.random.SeedSequence((self.seed, epoch, shard))))
             parts.append(random.permutation(own)[: steps * chunk].reshape(steps, chunk))
         return np.concatenate(parts, axis=1)
 
     def batches(self, rank: int, start: int, stop: int) -> list[Callable[[], Batches]]:
-        """The batches of one rank for the steps ``start <= step < stop``, counted from 0 over the whole run.
+        """Return the batches of one rank for the steps ``start <= step < stop``, counted from 0 over the whole run.
 
         Returns
         -------
         list of function
-            One per epoch, which gives the batches of those steps in it.
+            One function per epoch, which gives the batches of those steps that are in it.
         """
 
         def of_epoch(epoch: int, first: int, last: int) -> Batches:
@@ -145,7 +145,7 @@ class Sharding:
 
 
 def part(examples: int, batch: int, rank: int, size: int) -> Iterator[np.ndarray]:
-    """The batches of one rank when every example is wanted once, as in an evaluation: examples rank, rank + size, ...
+    """Yield a rank's batches when every example is wanted once, as in an evaluation: examples rank, rank + size, ...
 
     The last batch can be shorter; ranks can differ by one example, and with fewer examples than ranks some have none.
     """

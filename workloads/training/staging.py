@@ -36,11 +36,11 @@ def stage(where: str, workload: Workload, sharding: Sharding, communicator: Comm
     Parameters
     ----------
     where : str
-        A folder; ``$TMPDIR`` and the like are expanded on each node.
+        Folder of each node; ``$TMPDIR`` and the like are expanded there.
     workload : Workload
-        Those of its data that have ``files``.
+        Workload, of whose data those with ``files`` are staged.
     sharding : Sharding
-        Which examples a rank trains on. A rank keeps its shards for the whole run, so that the node needs no others.
+        Which examples each rank trains on. A rank keeps its shards for the whole run, so that the node needs no others.
     communicator : Communicator
         The ranks.
 
@@ -65,7 +65,7 @@ def stage(where: str, workload: Workload, sharding: Sharding, communicator: Comm
         copies = {path: _copied(path, folder) for path in wanted}
     except Refusal as refusal:
         refused = str(refusal)
-    # Sent to all, which would wait for this rank for ever; and nobody reads what another rank of the node still copies.
+    # Sent to all ranks, which would wait forever; and no rank reads what another one of the node still copies.
     if refusals := [line for line in communicator.gather(refused) if line]:
         raise Refusal(refusals[0])
     for data, _ in sets:
@@ -74,12 +74,12 @@ def stage(where: str, workload: Workload, sharding: Sharding, communicator: Comm
 
 
 def _measured(examples: int, rank: int, size: int) -> np.ndarray:
-    """What a rank measures on; one without examples reads the first."""
+    """Return the examples that a rank measures on; a rank without any reads the first."""
     return np.concatenate([*part(examples, examples, rank, size)] or [np.arange(1)])
 
 
 def _folder(where: str) -> Path:
-    """The folder of this user's copies, made where it is missing."""
+    """Return the folder of this user's copies, made if it is missing."""
     expanded = os.path.expandvars(where)
     if "$" in expanded:
         raise Refusal(f"--stage {where} names a variable that is not set on {_node()}: give a folder of the node")
@@ -107,7 +107,7 @@ def _copy(paths: list[Path], folder: Path, rank: Rank) -> None:
             f"the {len(sizes)} files to be staged on {_node()} have {total / 1e9:.3g} GB, and {folder.parent} has "
             f"{free / 1e9:.3g} GB free: give another folder as --stage, or leave it out"
         )
-    # By the place in the list of all, which is the same on every rank, whatever another has copied meanwhile.
+    # Divided by place in the list of all, which is the same on every rank, whatever another has copied meanwhile.
     own = [path for path in paths[rank.local_rank :: rank.local_size] if path in sizes]
     news = News(Live() if rank.is_chief else lambda line: None, f"files staged to {folder.parent}")
     for done, path in enumerate(own):
@@ -124,7 +124,7 @@ def _copy_one(path: Path, copy: Path) -> None:
                 before = os.fstat(source.fileno())
                 if target.tell() != before.st_size:
                     raise Refusal(f"{path} has changed while it was staged: let whoever writes it finish first")
-            os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))  # by which the next look knows it again
+            os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))  # by which the next look recognises it
     except OSError as error:
         raise Refusal(
             f"{path} cannot be staged to {copy.parent} on {_node()} ({error.strerror}): "
@@ -140,7 +140,7 @@ def _is_copied(path: Path, folder: Path) -> bool:
 
 
 def _copied(path: Path, folder: Path) -> Path:
-    """Where a file's copy is: under its whole path, so that no two can meet."""
+    """Return where a file's copy is: under its whole path, so that no two can meet."""
     return folder.joinpath(*path.absolute().parts[1:])
 
 

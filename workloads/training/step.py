@@ -1,4 +1,4 @@
-"""What a step of either engine is made of, and what is known of it once it is made."""
+"""The parts that the steps of both engines share, and the outcome of a step."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Outcome(NamedTuple):
     """What is known of a step once it is made."""
 
     loss: float  # mean over all ranks
-    learning_rate: float  # with which the step was made
+    learning_rate: float  # learning rate of the step
     flags: list[bool]  # each is set if any rank had set it
-    gradient_seconds: float  # until the gradients of this rank were ready
-    compiled: bool  # the step was traced and compiled first
+    gradient_seconds: float  # from its start until the gradients of this rank were ready
+    compiled: bool  # whether the step was traced and compiled first
 
 
 def losses(workload: Any, targets: Any, outputs: Any) -> Any:
-    """The loss of each example of a batch.
+    """Return the loss of each example of a batch.
 
     Raises
     ------
     ValueError
-        If the workload's is not one value an example.
+        If the workload's loss is not one value per example.
     """
     values = workload.loss(targets, in_float32(outputs))
     if len(values.shape) != 1:
@@ -43,13 +43,13 @@ def losses(workload: Any, targets: Any, outputs: Any) -> Any:
 
 
 def measured(workload: Any, targets: Any, outputs: Any) -> dict[str, Any]:
-    """What an evaluation sums up of a batch: its loss, and the workload's own statistics."""
+    """Return what an evaluation sums up over batches: the loss, and the workload's own statistics."""
     outputs = in_float32(outputs)
     return {LOSS: ops.sum(workload.loss(targets, outputs)), **workload.statistics(targets, outputs)}
 
 
 def in_float32(outputs: Any) -> Any:
-    """The outputs of a network in which a loss can be added up, whatever precision they were computed in."""
+    """Return a network's outputs in a type in which a loss can be added up, whatever they were computed in."""
 
     def cast(x: Any) -> Any:
         return ops.cast(x, "float32") if ops.dtype(x) in ("bfloat16", "float16") else x
@@ -58,9 +58,9 @@ def in_float32(outputs: Any) -> Any:
 
 
 def kept_statistics(model: Any) -> list:
-    """The variables that layers themselves update, such as moving means.
+    """Return the variables that layers themselves update, such as moving means.
 
-    Frozen weights are not trainable either, but do not change; the mean over ranks would, by rounding.
+    Frozen weights are not trainable either, but must not change, as they would by the rounding of a mean over ranks.
     """
     frozen = {id(variable) for layer in model._flatten_layers() if not layer.trainable for variable in layer.variables}
     return [v for v in model.non_trainable_variables if id(v) not in frozen and "float" in v.dtype]
@@ -72,11 +72,11 @@ def check(number: int, loss: float, rate: float, own: Callable[[], float], commu
     Parameters
     ----------
     number : int
-        Of the step, for the message.
+        Number of the step, for the message.
     loss, rate : float
-        The mean over all ranks, and the learning rate.
+        Mean loss over all ranks, and learning rate.
     own : function
-        Gives the loss of this rank, which all ranks are asked for where the mean is not finite.
+        Returns the loss of this rank, which is gathered from all ranks if the mean is not finite.
     communicator : Communicator
         The ranks.
 

@@ -16,7 +16,7 @@ from launch.submit.study.folders import runs_in
 class Finished(NamedTuple):
     """A finished run."""
 
-    config: Any  # of the workload's Config
+    config: Any  # an instance of the workload's Config
     seed: int
     ranks: int
     steps: int
@@ -25,18 +25,18 @@ class Finished(NamedTuple):
 
 
 def finished(folders: Sequence[Path], config: type, workload: str, needed: Sequence[str]) -> tuple[list[Finished], int]:
-    """The finished runs of some studies, in their order, and how many are not finished.
+    """Return the finished runs of some studies, in their order, and how many are not finished.
 
     Parameters
     ----------
     folders : sequence of Path
-        Of the studies.
+        Folders of the studies.
     config : type
-        The Config of the workload.
+        Config class of the workload.
     workload : str
-        Its module.
+        Module of the workload.
     needed : sequence of str
-        Metrics that each run has.
+        Metrics that each run must have.
 
     Raises
     ------
@@ -74,18 +74,18 @@ def print_table(
     Parameters
     ----------
     argv : sequence of str
-        The words of the command line.
+        Words of the command line.
     help : str
-        What is printed if there are none.
+        Text that is printed if there are none.
     config, workload, needed
-        As for `finished`.
+        As in `finished`.
     table : function
-        Makes the text.
+        Makes the text of the table.
 
     Raises
     ------
     Refusal
-        As of `finished`, or if no run is finished.
+        For the same reasons as `finished`, or if no run is finished.
     """
     if not argv or argv[0] in ("-h", "--help"):
         print(help)

@@ -3,7 +3,7 @@
 The chief writes into RUN/tensorboard: scalars of the training and of the evaluations, the model's graph as operations
 and as layers, histograms of the weights, the options as hyper-parameters, the pictures of the run. Points wait until an
 evaluation or a checkpoint, and are on the disk before that checkpoint is; a resumed run drops those that came after its
-checkpoint. So no point is lost, and none stands twice.
+checkpoint. So no point is lost, and none is there twice.
 
 TensorBoard's own modules write all of it, so it is the same on every engine; only the graph of operations is the
 engine's.
@@ -33,10 +33,10 @@ from launch.record.study import INDEX
 from launch.record.writing import publish
 from workloads.api import Workload
 
-POINTS = 1000  # of each scalar of the training: as many as TensorBoard shows of one
-FILES = "events.out.tfevents."  # how the names begin by which TensorBoard finds them
-MEASURED = "validation/"  # the scalars that an evaluation leaves
-WEIGHTS = "weights/"  # the histograms that it leaves
+POINTS = 1000  # of each scalar of the training, as many as TensorBoard shows
+FILES = "events.out.tfevents."  # prefix of the names of the files, by which TensorBoard finds them
+MEASURED = "validation/"  # prefix of the scalars of an evaluation
+WEIGHTS = "weights/"  # prefix of the histograms of an evaluation
 SCALAR, HISTOGRAM, IMAGE = of_scalar("", ""), of_histogram("", ""), of_image("", "")
 # The annotations of TensorFlow's and TensorBoard's classes do not know what protobuf puts into them.
 Event: Any = event_pb2.Event
@@ -52,11 +52,11 @@ class Board:
     Parameters
     ----------
     folder : Path
-        RUN/tensorboard.
+        The folder RUN/tensorboard.
     step : int
-        After which the attempt goes on; 0: it begins.
+        Step after which the attempt goes on; 0: it begins.
     steps : int
-        Of the whole run.
+        Number of steps of the whole run.
     """
 
     def __init__(self, folder: Path, step: int, steps: int) -> None:
@@ -75,9 +75,9 @@ class Board:
         Parameters
         ----------
         workload : Workload
-            Whose model it is, and an example for it.
+            Workload with the model, and with an example for it.
         graph : function
-            Of the engine, see `engines.interface.Engine`.
+            The function ``graph`` of the engine, see `engines.interface.Engine`.
         options : dict
             Names and values; what is not a number, a truth value or a text is written as text.
         """
@@ -95,7 +95,7 @@ class Board:
         self.flush()
 
     def trained(self, step: int, loss: float, learning_rate: float, examples_per_s: float | None) -> None:
-        """Note a step, or one in so many that there are at most `POINTS`; no rate where the step was compiled first."""
+        """Note a step, or one in so many that at most `POINTS` are noted; no rate if the step was compiled first."""
         if step % self._every:
             return
         points = {"loss": loss, "learning_rate": learning_rate, "examples_per_s": examples_per_s}
@@ -138,7 +138,7 @@ class Board:
         self._note(step, new, SCALAR)
 
     def _note(self, step: int, values: dict[str, Any], kind: Any) -> None:
-        """Note what TensorBoard shows as of that kind, by tag."""
+        """Note values by tag, for TensorBoard to show as that kind."""
         points = Summary()
         for tag, value in values.items():
             points.value.add(tag=tag, metadata=kind, tensor=tensor_util.make_tensor_proto(value))
@@ -148,21 +148,21 @@ class Board:
         self._file.write(Event(wall_time=time.time(), step=step, **content).SerializeToString())
 
     def _is_new(self, tag: str, step: int) -> bool:
-        """Whether a point is not noted yet, as it may be by an attempt that was ended before its result was written."""
+        """Return whether a point is new; an earlier attempt that ended before its result may have noted it."""
         new = (tag, step) not in self._noted
         self._noted.add((tag, step))
         return new
 
 
 def _name_of_run(run: Path) -> str:
-    """What HParams calls a run: by default it is a hash of the options, and repeats, which share them, would be one
-    trial."""
+    """Return the name of a run in HParams: by default it is a hash of the options, and repeats, which share them, would
+    be one trial."""
     run = run.absolute()
     return f"{run.parent.name}/{run.name}" if (run.parent / INDEX).is_file() else run.name
 
 
 def records(path: Path) -> Iterator[bytes]:
-    """The records of a file of events; one that a kill has cut short ends it."""
+    """Yield the records of a file of events, up to one that a kill has cut short."""
     reader = PyRecordReader_New(str(path))
     while True:
         try:
@@ -196,7 +196,7 @@ def _rewind(folder: Path, step: int) -> list:
 
 
 def _buckets(values: np.ndarray) -> np.ndarray:
-    """A histogram of the finite values, float64 (30, 3): left edge, right edge, number.
+    """Return a histogram of the finite values, float64 (30, 3): left edge, right edge, number.
 
     tf.summary.histogram takes ten times as long.
     """
@@ -205,16 +205,16 @@ def _buckets(values: np.ndarray) -> np.ndarray:
 
 
 def _picture(png: bytes) -> list[bytes]:
-    """A picture: width, height, content."""
+    """Return a picture as width, height and content."""
     width, height = struct.unpack(">II", png[16:24])  # of the header, which is always the first chunk
     return [str(width).encode(), str(height).encode(), png]
 
 
 def _layers(model: keras.Model) -> str | None:
-    """The layers of a model, in JSON."""
+    """Return the layers of a model in JSON, or None if Keras cannot write them down."""
     try:
         return model.to_json()
-    except (NotImplementedError, TypeError, ValueError) as error:  # of a subclass that does not say how it is made
+    except (NotImplementedError, TypeError, ValueError) as error:  # a subclass that does not say how it is made
         print(
             f"TensorBoard will not have the layers of {model.name}, which Keras cannot write down: {error}", flush=True
         )

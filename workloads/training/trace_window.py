@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def steps(text: str) -> range:
-    """The steps of ``20..30``, both ends included, or of ``20``; none of an empty text.
+    """Return the steps of ``20..30``, both ends included, or of ``20``; none for an empty text.
 
     Raises
     ------
     Refusal
-        What is neither, begins before step 1, or ends before it begins.
+        If the text is neither, begins before step 1, or ends before it begins.
     """
     if not text:
         return range(0)
@@ -28,12 +28,12 @@ def steps(text: str) -> range:
 
 
 def includes(text: str, rank: Rank) -> bool:
-    """Whether a rank is one of ``0,4..7,first-of-node`` or of ``all``.
+    """Return whether a rank is one of ``0,4..7,first-of-node`` or of ``all``.
 
     Raises
     ------
     Refusal
-        A word that names no rank of the run.
+        If a word names no rank of the run.
     """
     return any([_names(word.strip(), rank) for word in text.split(",")])  # a list, so that every word is checked
 

@@ -24,20 +24,20 @@ class Tracing:
     Parameters
     ----------
     engine : Engine
-        Whose profiler it is.
+        Engine whose profiler is used.
     config : Training
-        Its ``trace``, ``trace_ranks`` and ``timeline``.
+        Options, of which ``trace``, ``trace_ranks`` and ``timeline`` are used.
     communicator : Communicator
         The ranks.
     run : RunDir
-        Where traces go.
+        Folder of the run, for the traces.
     attempt : int
-        Start of the run, counted from 1.
+        Number of the attempt, counted from 1.
 
     Raises
     ------
     Refusal
-        If a rank is chosen that there is not.
+        If a rank is chosen that does not exist.
     """
 
     def __init__(
@@ -52,10 +52,10 @@ class Tracing:
         self._begin_s = 0.0
 
     def disturbs(self, step: int) -> bool:
-        """Whether a profiler runs in a step, on any rank: it is not to be timed then.
+        """Return whether a profiler runs in a step, on any rank, so that the step is not to be timed.
 
-        With a timeline that is every step: from the start of the run to its end, Horovod's writer of it keeps a core of
-        the chief busy (measured with 0.28.1: 94 % of one while nothing was sent, and 3 % without).
+        With a timeline every step is disturbed: from the start of the run to its end, Horovod's writer keeps a core
+        of the chief busy (measured with 0.28.1: 94 % of one while nothing was sent, and 3 % without).
         """
         return self._timeline or step in self._steps
 
@@ -65,7 +65,7 @@ class Tracing:
         Raises
         ------
         Refusal
-            If it ends behind the last step.
+            If it ends after the last step.
         """
         if self._steps and self._steps[-1] > steps:
             raise Refusal(
@@ -74,7 +74,7 @@ class Tracing:
             )
 
     def mark(self, number: int) -> contextlib.AbstractContextManager:
-        """What surrounds a step, for the trace to tell it from others."""
+        """Return a context that marks a step in the trace, and does nothing outside the window."""
         if number not in self._steps:
             return contextlib.nullcontext()
         from profiling.traces.parts import STEP
@@ -92,7 +92,7 @@ class Tracing:
         Returns
         -------
         float
-            Seconds that beginning and ending it took, on this rank; 0 where it has not ended just now.
+            Seconds that beginning and ending the window took, on this rank; 0 if it has not ended just now.
         """
         if not self._open or not (last or number == self._steps[-1]):
             return 0.0
@@ -107,7 +107,7 @@ class Tracing:
             self._run.traces.mkdir(exist_ok=True)
         if self._profiled:
             with self._spared():
-                shutil.rmtree(self._own, ignore_errors=True)  # of a rank that was killed while it wrote
+                shutil.rmtree(self._own, ignore_errors=True)  # left by a rank that was killed while it wrote
                 self._engine.start_profiler(self._own)
                 self._profiling = True
         # The time that a profiler takes to start on one rank is not a wait for that rank within the step.
@@ -123,7 +123,7 @@ class Tracing:
         if self._profiling:
             with self._spared():
                 self._keep()
-        self._communicator.barrier()  # nor is what reading a trace takes, in the next step
+        self._communicator.barrier()  # nor is the time to read a trace a wait in the next step
 
     def _keep(self) -> None:
         from profiling.traces import store

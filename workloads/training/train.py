@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str]) -> int:
-    """Train.
+    """Train a workload on this rank.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def main(argv: list[str]) -> int:
 
 
 def board(run: RunDir, step: int, steps: int) -> Any:
-    """What writes for TensorBoard; None, with a line that says so, where TensorBoard is not installed."""
+    """Return the writer for TensorBoard; None, with a line that says so, if TensorBoard is not installed."""
     try:
         from workloads.training.tensorboard import Board
     except ModuleNotFoundError as error:
@@ -122,7 +122,7 @@ def board(run: RunDir, step: int, steps: int) -> Any:
 
 
 def built(module: Any, config: Training, communicator: Any) -> Any:
-    """The workload of this rank, once all ranks have theirs.
+    """Return the workload of this rank, once all ranks have built theirs.
 
     Raises
     ------
@@ -149,28 +149,28 @@ def configure(config: Training, rank: Rank, seed: int) -> Engine:
 
 
 def share_of_cores(rank: Rank, allowed: int, present: int) -> int:
-    """How many of a node's cores a rank has.
+    """Return how many of a node's cores a rank has.
 
     Parameters
     ----------
     rank : Rank
-        Who asks.
+        The rank that asks.
     allowed : int
-        Cores this process may run on.
+        Number of cores that this process may run on.
     present : int
-        Cores of the node.
+        Number of cores of the node.
 
     Returns
     -------
     int
-        All that are allowed where each rank was bound to cores of its own, else an equal part of them.
+        All cores that are allowed if each rank was bound to cores of its own, otherwise an equal part of them.
     """
     bound = allowed * rank.local_size <= present
     return allowed if bound else max(1, allowed // rank.local_size)
 
 
 def describe(module: str, config: Training, workload: Any, sharding: Any, steps: int) -> dict[str, Any]:
-    """What the launcher cannot know beforehand and needs to tell how far a run is: the content of training.json."""
+    """Return the content of training.json, from which the launcher tells how far a run is."""
     return {
         "workload": module,
         "steps": steps,
@@ -188,7 +188,7 @@ def describe(module: str, config: Training, workload: Any, sharding: Any, steps:
 
 
 def gradients(model: Any, compress: bool) -> list[dict[str, Any]]:
-    """What each rank sends in a step: name and bytes of each gradient, in the order of the forward pass."""
+    """Return what each rank sends in a step: name and bytes of each gradient, in the order of the forward pass."""
     return [
         {
             "name": variable.path,
@@ -199,7 +199,7 @@ def gradients(model: Any, compress: bool) -> list[dict[str, Any]]:
 
 
 def result(loop: Loop, metrics: dict[str, float], phases: dict[str, float | None], peak: float) -> dict[str, Any]:
-    """The content of result.json; ``peak`` is the FLOP/s of all ranks together at matrix products."""
+    """Return the content of result.json; ``peak`` is the FLOP/s of all ranks together at matrix products."""
     from workloads.training import flops
 
     rank, timed = loop.rank, loop.seconds["train"]
@@ -228,7 +228,7 @@ def result(loop: Loop, metrics: dict[str, float], phases: dict[str, float | None
 
 
 def versions() -> dict[str, str]:
-    """Of what the result depends on, as far as it was imported."""
+    """Return the versions of what the result depends on, as far as it was imported."""
     packages = ("tensorflow", "jax", "keras", "numpy", "horovod")
     imported = {name: sys.modules[name].__version__ for name in packages if name in sys.modules}
     return {"python": platform.python_version(), **imported}

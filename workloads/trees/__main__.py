@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from workloads.trees.rows import Share
 
 SAVE_EVERY_S = 300
-PATIENCE_S = 300  # for the other ranks to come, and for each message
+PATIENCE_S = 300  # that a rank waits for the others to connect, and for each message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Of the program; those of XGBoost have its defaults."""
+    """Options of the program; those that XGBoost has too have its defaults."""
 
     data: Path | None = None  # csv file with a header, all numbers; not given: Friedman's first function, generated
     target: str = ""  # column of the file to predict; not given: the last one
@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     settings = {"objective": "reg:squarederror", "tree_method": "hist", "nthread": threads, "seed": args.seed}
     settings |= {"max_depth": args.depth, "eta": args.eta, "lambda": args.l2, "max_bin": args.bins}
     # All ranks divide the columns at the same quantiles, found before they know of each other, so that the trees do not
-    # depend on how many they are.
+    # depend on the number of ranks.
     edges = xgboost.QuantileDMatrix(*share.first, max_bin=args.bins, nthread=threads)
     with _meeting(rank, size):
         train = xgboost.QuantileDMatrix(*share.mine, ref=edges, max_bin=args.bins, nthread=threads)
@@ -128,7 +128,7 @@ def main(argv: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _meeting(rank: int, size: int) -> Iterator[None]:
-    """Within it, XGBoost adds up the histograms of all ranks. Rank 0 has the tracker, by which they find each other."""
+    """Let XGBoost add up the histograms of all ranks within the block. Rank 0 has the tracker where they meet."""
     from xgboost import collective
     from xgboost.tracker import RabitTracker
 
@@ -144,7 +144,7 @@ def _meeting(rank: int, size: int) -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=r"[^$]*(Failed to connect|Retrying connection)"
-        )  # before rank 0 is up
+        )  # as long as rank 0 is not up
         context = collective.CommunicatorContext(
             dmlc_tracker_uri=str(address),
             dmlc_tracker_port=port,
@@ -153,15 +153,15 @@ def _meeting(rank: int, size: int) -> Iterator[None]:
             dmlc_timeout=PATIENCE_S,
         )
         context.__enter__()
-    # Left without finalize() where an error ends the rank: that would wait for the others.
+    # After an error the context is left without finalize(), which would wait for the other ranks.
     yield
     context.__exit__()
     if tracker:
-        tracker.wait_for(PATIENCE_S)  # the other ranks take their leave of it, and would look for it
+        tracker.wait_for(PATIENCE_S)  # the other ranks sign off at the tracker, which must still be there
 
 
 def _save(booster: Any, path: Path) -> None:
-    """Write the model, whole or not at all."""
+    """Write the model, completely or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_bytes(booster.save_raw("ubj"))
@@ -169,7 +169,7 @@ def _save(booster: Any, path: Path) -> None:
 
 
 def _compared(args: Options, share: Share, threads: int) -> dict[str, float]:
-    """RMSE and seconds of scikit-learn's histogram boosting with the same settings, on this rank alone."""
+    """Return RMSE and seconds of scikit-learn's histogram boosting with the same settings, on this rank alone."""
     import numpy as np
     from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
@@ -194,7 +194,7 @@ def _compared(args: Options, share: Share, threads: int) -> dict[str, float]:
 
 
 def _draw(path: Path, curve: list[tuple[int, float]], figures: dict[str, float]) -> None:
-    """Draw the RMSE on the test rows against the rounds, where matplotlib is installed."""
+    """Draw the RMSE on the test rows against the rounds, if matplotlib is installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -1,4 +1,4 @@
-"""Which rows each rank learns from: of a csv file, or generated."""
+"""The rows that each rank learns from, read from a csv file or generated."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from workloads.data import tables
 from workloads.data.folds import divide
 
 BLOCK = 2**14  # rows that are generated from one seed
-FIRST = 2**16  # training rows, the same for all ranks, whose quantiles are the edges of the histograms
-TEST_PART = 0.1  # of the rows of a file
-TEST_ROWS = 20_000  # generated beside those to learn from
-NOISE = 1.0  # standard deviation of what no model can know of generated rows: the least RMSE there is
+FIRST = 2**16  # training rows, the same on all ranks, whose quantiles are the edges of the histograms
+TEST_PART = 0.1  # part of a file's rows that is the test set
+TEST_ROWS = 20_000  # generated rows of the test set
+NOISE = 1.0  # standard deviation of the noise in generated rows: no model can reach a lower RMSE
 
 
 class Rows(NamedTuple):
@@ -25,24 +25,24 @@ class Rows(NamedTuple):
     targets: np.ndarray
 
     def part(self, which: int, parts: int) -> Rows:
-        """One of several parts of nearly equal size, of rows that follow each other."""
+        """Return one of several parts of nearly equal size, each of consecutive rows."""
         first, end = (which_ * len(self.targets) // parts for which_ in (which, which + 1))
         return Rows(self.inputs[first:end], self.targets[first:end])
 
 
 class Share(NamedTuple):
-    """What a rank has.
+    """The rows of one rank.
 
     Parameters
     ----------
     mine : Rows
-        That it learns from.
+        Rows that the rank learns from.
     first : Rows
-        The first training rows, the same on all ranks.
+        The first training rows of all, the same on every rank.
     test : Rows
-        That it measures on; those of all ranks together are the test set.
+        Rows that the rank measures on; those of all ranks together are the test set.
     total : int
-        Training rows of all ranks.
+        Number of training rows of all ranks.
     """
 
     mine: Rows
@@ -52,7 +52,7 @@ class Share(NamedTuple):
 
 
 def of_file(path: Path, target: str, seed: int, rank: int, size: int) -> Share:
-    """The share of a rank in the rows of a csv file, of which a tenth, chosen at random, is the test set.
+    """Return a rank's share of the rows of a csv file, of which a tenth, chosen at random, is the test set.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def of_file(path: Path, target: str, seed: int, rank: int, size: int) -> Share:
 
 
 def of_function(total: int, seed: int, rank: int, size: int) -> Share:
-    """The share of a rank in generated rows; each row is the same whatever the number of ranks.
+    """Return a rank's share of generated rows; each row is the same whatever the number of ranks.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def of_function(total: int, seed: int, rank: int, size: int) -> Share:
 
 
 def friedman(first: int, end: int, seed: int) -> Rows:
-    """Rows of Friedman's first function, some of an endless table.
+    """Generate some rows of an endless table of Friedman's first function.
 
     10 sin(pi x0 x1) + 20 (x2 - 1/2)^2 + 10 x3 + 5 x4 + noise, of ten inputs in 0 to 1, five of which do not matter (J.
     Friedman, "Multivariate adaptive regression splines", Annals of Statistics 19, 1991, equation 56).
@@ -93,9 +93,9 @@ def friedman(first: int, end: int, seed: int) -> Rows:
     Parameters
     ----------
     first, end : int
-        Of the rows.
+        Index of the first row, and of the one after the last.
     seed : int
-        Of the table.
+        Seed of the table.
     """
     blocks = range(first // BLOCK, -(-end // BLOCK))
     drawn = [np.random.default_rng([seed, block]) for block in blocks]

@@ -1,4 +1,5 @@
-"""The job in which the launcher runs, used as a scheduler: jobs as on this machine, whose runs become its steps."""
+"""The job in which the launcher runs, used as a scheduler: its jobs are like those on this machine, but their runs
+become steps."""
 
 import contextlib
 import errno
@@ -36,7 +37,7 @@ class Steps(Local):
         rank_command.refuse_absent(plan)
 
     def script(self, job: Job) -> str:
-        """The command of the step; empty for a study, whose plan says everything."""
+        """Return the command of the step; empty for a study, whose plan says everything."""
         plan, *_ = job.plans
         within = allocation.here(plan.scheduler).allocation
         if job.shape != "run" or within is None:
@@ -48,12 +49,12 @@ class Steps(Local):
         return f"{allocation.number(_scheduler(job))}:{super().submit(job)}"
 
     def attach(self, job: Job) -> str | None:
-        """The job's process, if it has been started."""
+        """Return the job's process, if it has been started."""
         process = process_of(job.folder)
         return f"{process.get('allocation')}:{process['host']}:{process['pid']}" if process else None
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """Whether the processes of jobs are alive; for those that are not, how their allocations have ended."""
+        """Return whether the processes of jobs are alive; for those that are not, how their allocations have ended."""
         statuses = dict(super().poll(jobs).statuses)
         for job in jobs:
             if statuses[str(job.id)].phase == RUNNING and job.shape == "run" and not _has_begun(job):
@@ -70,8 +71,8 @@ class Steps(Local):
         return Answer(statuses)
 
     def _elsewhere(self, process: Process) -> Status:
-        """The status of a process on another host. It has ended if the allocation has; until then a step on that host
-        asks, which only Slurm lets one start from elsewhere."""
+        """Return the status of a process on another host. It has ended if the allocation has. Until then a step on that
+        host looks for it; only Slurm can start such a step from elsewhere."""
         scheduler = process.get("scheduler", "slurm")
         answer = _ask(scheduler, [process["allocation"]])
         status = answer.statuses.get(process["allocation"])
@@ -107,13 +108,13 @@ class Steps(Local):
 
 
 def _scheduler(job: Job) -> str:
-    """The scheduler of the allocation."""
+    """Return the scheduler of the allocation."""
     plans = job.plans or [job.run_dirs[0].plan()]
     return plans[0].scheduler
 
 
 def _ask(scheduler: str, numbers: Sequence[str], shared: bool = False) -> Answer:
-    """What a scheduler reports of allocations."""
+    """Return what a scheduler reports about allocations."""
     queue: Any = importlib.import_module(f"launch.backends.{scheduler}.queue")
     return queue.ask_shared() if shared and scheduler == "slurm" else queue.ask(numbers)
 

@@ -1,4 +1,4 @@
-"""The srun of a step: its words, and what Slurm says of the step."""
+"""The srun command of a step: its words, and what Slurm says about the step."""
 
 import functools
 import re
@@ -14,7 +14,7 @@ _OVERLAP = (20, 11)  # the first Slurm whose steps hold their resources exclusiv
 
 
 def words(plan: Plan, within: Allocation, nodes: Sequence[str]) -> list[str]:
-    """The command, up to the words of a rank."""
+    """Return the command, up to the words of a rank."""
     # A step has whole nodes. Inside another step, which holds them already, it can only share them.
     sharing = ["--overlap" if within.in_step else "--whole"] if _version() >= _OVERLAP else []
     gpus = []
@@ -36,7 +36,8 @@ def words(plan: Plan, within: Allocation, nodes: Sequence[str]) -> list[str]:
 
 
 def send(job: str, pid: int, number: int) -> bool:
-    """Signal all ranks of the step that a process of srun has started; False if there is none yet, or no answer."""
+    """Signal all ranks of the step that a process of srun has started; return False if there is none yet, or no
+    answer."""
     step = _number(job, pid)
     name = signal.Signals(number).name.removeprefix("SIG")
     answer = command(["scancel", f"--signal={name}", step]) if step else None
@@ -50,7 +51,7 @@ def end(job: str, pid: int) -> None:
 
 
 def _number(job: str, pid: int) -> str | None:
-    """The ID of the step, as Slurm writes it."""
+    """Return the ID of the step, as Slurm writes it."""
     answer = command(["scontrol", "--oneliner", "show", "step", job])
     lines = answer.stdout.splitlines() if answer else []
     own = re.compile(rf"StepId=(\S+) .* SrunHost:Pid=[^ :]+:{pid}\b")

@@ -19,7 +19,7 @@ from launch.plan.within.allocation import Allocation
 from launch.record.failures import job_log
 from launch.record.rundir import RunDir
 
-_LEAVING_S = 15.0  # for the process, which waits for its tasks to be killed
+_LEAVING_S = 15.0  # longest wait for the process, which itself waits for its tasks to be killed
 
 
 class Step:
@@ -32,7 +32,7 @@ class Step:
         self._job, self._by_srun = within.id, plan.launcher is None
         self._asked_to_end = self._over = False
         env = inherited.of_step()
-        if not plan.time_s and within.left_s is not None:  # the time at which a program that asks is told to leave
+        if not plan.time_s and within.left_s is not None:  # a program that asks is told when to leave
             env["LAUNCH_LEAVE_AT"] = str(time.time() + within.left_s - min(plan.signal_s, within.left_s // 2))
         with open(run.job_log, "ab", buffering=0) as log:
             log.write(b"launch: attempt %d\n" % number)  # job.log holds all; diagnose looks for this
@@ -44,12 +44,12 @@ class Step:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                # On SIGTERM it kills its tasks; if it were killed itself, they would go on without it.
+                # On SIGTERM the process kills its tasks; if it were killed itself, they would go on without it.
                 preexec_fn=functools.partial(stop.die_with, os.getpid(), signal.SIGTERM),
             )
 
     def poll(self, timeout: float) -> bool:
-        """Check whether the step has ended; True while it has not."""
+        """Check whether the step has ended; return True while it has not."""
         if self._over:
             return False
         try:
@@ -73,7 +73,7 @@ class Step:
         self._signal(number)
 
     def kill(self) -> None:
-        """End what is left of it."""
+        """Kill what is left of the step."""
         self._asked_to_end = True
         deadline = time.monotonic() + _LEAVING_S
         while self.poll(0.1):
@@ -85,13 +85,13 @@ class Step:
                 self._process.terminate()
 
     def _signal(self, number: int) -> None:
-        # What starts ranks elsewhere passes signals on itself.
+        # Starters other than srun pass signals on to the ranks themselves.
         if not self._by_srun or not srun.send(self._job, self._process.pid, number):
             self._process.send_signal(number)
 
 
 def script(plan: Plan, within: Allocation, nodes: Sequence[str]) -> str:
-    """The lines of shell that start the step, in the run directory."""
+    """Return the lines of shell that start the step, in the run directory."""
     by_srun = plan.launcher is None
     start = shlex.join(srun.words(plan, within, nodes)) if by_srun else starters.of_step(plan, nodes)
     return f"{environment(plan)}\nexec {start} {rank_command.line(plan)}"

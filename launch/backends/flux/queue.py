@@ -12,7 +12,7 @@ from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 SILENT = r"Unable to connect|Connection refused|broker socket|Connection reset|lost connection|timed out"
 """What Flux's commands say when the broker does not answer."""
 
-TIMEOUT_S = 20.0  # its own commands wait for ever
+TIMEOUT_S = 20.0  # Flux's own commands wait for ever
 
 _WAITING = ("DEPEND", "PRIORITY", "SCHED")
 _OUTCOMES = {"CANCELED": "cancelled", "TIMEOUT": "timeout"}
@@ -20,12 +20,13 @@ _UNKNOWN = r"(?i)unknown|not found"
 
 
 def words(*rest: str) -> list[str]:
-    """A command of Flux. Within a job it asks the instance around the job, as a job's own instance ends with it."""
+    """Return a command of Flux. Within a job it asks the instance around the job, because the job's own instance ends
+    with it."""
     return ["flux", *(["--parent"] if "FLUX_ENCLOSING_ID" in os.environ else []), *rest]
 
 
 def ask(ids: Iterable[str]) -> Answer:
-    """What Flux reports of jobs. One that a restarted broker has forgotten is left out."""
+    """Return what Flux reports about jobs. A job that a restarted broker has forgotten is left out."""
     ids = sorted(set(ids))
     if not ids:
         return Answer({})
@@ -36,7 +37,7 @@ def ask(ids: Iterable[str]) -> Answer:
         said = answer.stderr.strip().splitlines() or [f"flux jobs: exit status {answer.returncode}"]
         return Answer({}, said[-1])
     jobs = _read(answer.stdout)
-    if jobs is None and answer.returncode and len(ids) > 1:  # it may say nothing of the others
+    if jobs is None and answer.returncode and len(ids) > 1:  # it may say nothing about the others
         each = [ask([id]) for id in ids]
         statuses = {id: status for one in each for id, status in one.statuses.items()}
         return Answer(statuses, next((one.silence for one in each if one.silence), ""))
@@ -44,7 +45,7 @@ def ask(ids: Iterable[str]) -> Answer:
 
 
 def status(job: dict[str, Any]) -> Status:
-    """The status of a job, from what flux jobs says of it."""
+    """Return the status of a job, from what flux jobs says about it."""
     state, exception = str(job.get("state", "")), job.get("exception") or {}
     nodes = str(job.get("nodelist", ""))
     if state in _WAITING:
@@ -66,13 +67,13 @@ def status(job: dict[str, Any]) -> Status:
 
 
 def answers() -> bool:
-    """Whether the broker answers."""
+    """Return whether the broker answers."""
     answer = command(words("jobs", "-no", "{id.dec}"), TIMEOUT_S)
     return answer is not None and answer.returncode == 0
 
 
 def by_name(name: str) -> list[str] | None:
-    """The ids of the jobs with a name, the first one first; None if the broker does not answer."""
+    """Return the ids of the jobs with a name, the oldest first; None if the broker does not answer."""
     answer = command(words("jobs", "-a", f"--name={name}", "-no", "{id.dec}"), TIMEOUT_S)
     if answer is None or answer.returncode:
         return None
@@ -80,7 +81,7 @@ def by_name(name: str) -> list[str] | None:
 
 
 def decimal(id: str) -> str:
-    """The id as a decimal number, which every file system and every command takes."""
+    """Return the id as a decimal number, which every file system and every command takes."""
     if id.isdigit():
         return id
     answer = command(["flux", "job", "id", "--to=dec", id], TIMEOUT_S)
@@ -92,5 +93,5 @@ def _read(text: str) -> list[dict[str, Any]] | None:
         value = json.loads(text)
     except ValueError:
         return None
-    jobs = value.get("jobs", [value]) if isinstance(value, dict) else []  # one job is printed without a list
+    jobs = value.get("jobs", [value]) if isinstance(value, dict) else []  # a single job is printed without a list
     return [job for job in jobs if isinstance(job, dict)]

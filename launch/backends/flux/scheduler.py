@@ -42,7 +42,7 @@ class Flux:
         rank_command.refuse_absent(plan)
 
     def script(self, job: Job) -> str:
-        """The command and the script exactly as submitted."""
+        """Return the command and the script exactly as submitted."""
         job = allocated(job)
         return f"{shlex.join(_batch(job))}\n\n{script.script(job)}"
 
@@ -55,11 +55,11 @@ class Flux:
         return queue.decimal(submission.submit(job, _QUEUE))
 
     def attach(self, job: Job) -> str | None:
-        """The id of the job that has the token in its name."""
+        """Return the id of the job that has the token in its name."""
         return submission.attach(job, _QUEUE)
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """What Flux reports of jobs, and of those that were submitted from within them."""
+        """Return what Flux reports about jobs, and about those that were submitted from within them."""
         return followed.poll(jobs, queue.ask)
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
@@ -67,7 +67,7 @@ class Flux:
         return cancelling.cancel(parts, save_first, _ENDING)
 
     def limits(self, plan: Plan) -> Limits:
-        """Flux has no arrays, so each run of a study is a job; and what the site file says of the queue."""
+        """Return that Flux has no arrays, so each run of a study is a job, and the queue's limit from the site file."""
         return Limits(1, plan.max_jobs)
 
 

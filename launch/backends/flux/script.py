@@ -12,7 +12,7 @@ from launch.record.job import Job
 
 
 def script(job: Job) -> str:
-    """The text of the job script; the first of the job's plans is that of the allocation."""
+    """Return the text of the job script; the first of the job's plans is that of the allocation."""
     plan, *runs = job.plans
     command = batch(dataclasses.replace(job, token=""))
     log = "# Flux would begin its own file anew with each attempt.\nmkdir -p logs && exec >>logs/job.log 2>&1"
@@ -34,7 +34,7 @@ def script(job: Job) -> str:
 
 
 def batch(job: Job, again: bool = False) -> list[str]:
-    """The command that submits the script; ``again`` from within the job, for a run that follows nothing."""
+    """Return the command that submits the script; with ``again``, from within the job and without its dependencies."""
     plan, *_ = job.plans
     folder = job.holder if job.shape == "run" else job.folder
     return [
@@ -50,13 +50,13 @@ def batch(job: Job, again: bool = False) -> list[str]:
 
 
 def name(job: Job) -> str:
-    """The name of the job, with its token, by which it can be found."""
+    """Return the name of the job, with its token, by which it can be found."""
     plain = job.plans[0].job_name if job.plans else job.name
     return f"{plain}.{job.token}" if job.token else plain
 
 
 def _lines(plan: Plan) -> list[str]:
-    """The options in the script. Without a number of cores or GPUs, nodes are asked for as a whole."""
+    """Return the options in the script. Without a number of cores or GPUs, nodes are asked for as a whole."""
     slots = starters.per_rank(plan)
     found = {
         "N": str(plan.nodes),

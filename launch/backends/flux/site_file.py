@@ -24,7 +24,7 @@ class Told:
     name: str | None = None
 
     def text(self) -> str:
-        """The site file: one value per line, each with the command that it comes from."""
+        """Return the site file: one value per line, each with the command that it comes from."""
         rows = [line.split(maxsplit=3) for line in self.resources.splitlines() if re.match(r"\s*[1-9]", line)]
         queues = [line.split() for line in self.queues.splitlines() if len(line.split()) == 3]
         short = re.sub(r"\d*(\..*)?$", "", self.host)
@@ -79,7 +79,7 @@ def ask() -> Told:
 
 
 def _nodes(rows: list[list[str]], total: int) -> list[str]:
-    """The lines on what a node has: that of which there are the most."""
+    """Return the lines about the resources of a node, for the most common kind of node."""
     if not rows:
         return ["# nodes = 2  # Flux lists no resources"]
     said = _said(RESOURCES)
@@ -99,7 +99,7 @@ def _nodes(rows: list[list[str]], total: int) -> list[str]:
 
 
 def _seconds(time: str) -> int | None:
-    """A duration as Flux writes it, such as 90m; None if there is no limit."""
+    """Return a duration as Flux writes it, such as 90m; None if there is no limit."""
     match = re.fullmatch(r"([0-9.]+)([smhd]?)", time)
     return int(float(match[1]) * _SECONDS[match[2]]) if match else None
 

@@ -29,7 +29,7 @@ from launch.record import job as jobs
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 
-_LOOK_S = 0.2  # between two checks for nodes of the allocation that another launcher has left
+_LOOK_S = 0.2  # pause between two checks for nodes of the allocation that another launcher has left
 _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -55,14 +55,15 @@ def main(argv: list[str]) -> int:
 
 
 class _Runs:
-    """The runs of a job: those that have not begun, and those under way, by the processes that watch them."""
+    """The runs of a job: those that have not begun, and those under way, by the ids of the processes that watch
+    them."""
 
     def __init__(self, job: Job, plans: list[Plan], room: Room) -> None:
         self._job, self._room = job, room
         self._waiting = deque(zip(job.run_dirs, plans))
         self._at_work: dict[int, Place] = {}
         for number in _ASKING:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as by nohup
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                 signal.signal(number, self._end)
 
     def to_the_end(self) -> None:
@@ -84,7 +85,7 @@ class _Runs:
     def _begin(self, place: Place) -> None:
         sys.stdout.flush()
         parent = os.getpid()
-        # A signal that comes now is for this process, which passes it on.
+        # A signal that comes now is meant for this process, which passes it on.
         signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)
         if not self._waiting:
             self._room.give(place)

@@ -11,34 +11,35 @@ from launch.plan.plan import Plan
 
 
 def beside(python: str) -> str | None:
-    """The mpirun beside a Python, or else the one on PATH."""
+    """Return the mpirun beside a Python, or else the one on PATH."""
     own = Path(python).with_name("mpirun")
     return str(own) if own.exists() else shutil.which("mpirun")
 
 
 @functools.cache
 def version(mpirun: str) -> str:
-    """What it prints of its version, on one line, as in ``mpirun (Open MPI) 5.0.11``, or why it prints none."""
+    """Return the version that an mpirun prints, on one line, as in ``mpirun (Open MPI) 5.0.11``, or why it prints
+    none."""
     try:
         done = subprocess.run([mpirun, "--version"], capture_output=True, text=True, errors="replace", timeout=20)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     first, second = [*(" ".join(line.split()) for line in (done.stdout + done.stderr).splitlines()), "", ""][:2]
-    return f"{first} {second}" if first.endswith(":") else first or "it prints no version"  # MPICH's has a heading
+    return f"{first} {second}" if first.endswith(":") else first or "it prints no version"  # MPICH prints a heading
 
 
 def is_open_mpi(mpirun: str) -> bool:
-    """Whether it understands the options that `command` gives it."""
+    """Return whether an mpirun understands the options that `command` gives it."""
     return "Open MPI" in version(mpirun)
 
 
 def command(plan: Plan) -> list[str]:
-    """The command that starts all ranks over MPI.
+    """Return the command that starts all ranks over MPI.
 
     Raises
     ------
     Refusal
-        If there is no mpirun, or it is another one than Open MPI's.
+        If there is no mpirun, or it is not Open MPI's.
     """
     mpirun = beside(plan.python)
     if mpirun is None:

@@ -31,7 +31,7 @@ _MPIRUN = re.compile(
     r"Process name:\s+\[\S+@\d+,(?P<exited>\d+)\]\s+Exit code:\s+(?P<status>\d+)"
 )
 
-_PART = 65536  # bytes that are read at once
+_PART = 65536  # most bytes that are read at once
 _PIECE_S = 1.0  # how long part of a line waits for the rest
 _PIPES_MOST = 2**20  # most bytes that a dead rank can have left in its pipe: /proc/sys/fs/pipe-max-size
 
@@ -41,7 +41,7 @@ class Ranks:
 
     def __init__(self, run: RunDir, plan: Plan, number: int) -> None:
         self.run, self.plan, self.number = run, plan, number
-        self.first_bad: int | None = None  # status of the first that failed
+        self.first_bad: int | None = None  # status of the first rank that failed
         self.saved = False  # whether the status of a rank says that it has saved and left
         self._selector = selectors.DefaultSelector()
         self._rest: dict[int, bytes] = {}  # start of a rank's last line, whose newline is still to come
@@ -92,9 +92,9 @@ class Ranks:
         self._processes[rank] = process
 
     def poll(self, timeout: float) -> bool:
-        """Pass on what the ranks print, and check which have ended; True while any is alive."""
+        """Pass on what the ranks print, and check which have ended; return True while any is alive."""
         ending = []
-        # A launcher that was itself stopped meanwhile learns of nothing at first.
+        # A launcher that was itself stopped meanwhile may see nothing at the first look.
         for key, _ in self._selector.select(timeout) or self._selector.select(0):
             if not self._read(key.data, key.fd):
                 self._selector.unregister(key.fileobj)
@@ -102,7 +102,7 @@ class Ranks:
         for rank, since in list(self._since.items()):
             if rank >= 0 and time.monotonic() - since > _PIECE_S:  # mpirun passes on whole lines only
                 self._pass_on(rank)
-        # Pipes are closed in the order in which ranks end, which shows the first of several.
+        # Pipes are closed in the order in which ranks end, which shows which of several was first.
         for rank in ending:
             with contextlib.suppress(subprocess.TimeoutExpired):  # a program may close its output and go on
                 self._processes[rank].wait(timeout=0.1)
@@ -144,7 +144,8 @@ class Ranks:
         self._logs = []
 
     def _read(self, rank: int, pipe: int) -> bool:
-        """Pass on what a rank has printed, but not so much that the others have to wait; False if there was nothing."""
+        """Pass on what a rank has printed, but not so much that the others have to wait; return False if there was
+        nothing."""
         try:
             data = os.read(pipe, _PART)
         except BlockingIOError:
@@ -188,7 +189,7 @@ class Ranks:
         if status == 0:
             return
         if self._asked_to_end and (status < 0 or not handles_warning):
-            return  # it knows no other way to end when asked
+            return  # a signal is the only way in which it can end when asked
         if self.first_bad is None:
             self.first_bad = status
         if self._asked_to_end:

@@ -1,4 +1,5 @@
-"""What runs side by side share out: the GPUs and cores of this machine, or the nodes of an allocation."""
+"""The resources that simultaneous runs divide among them: the GPUs and cores of this machine, or the nodes of an
+allocation."""
 
 import contextlib
 import fcntl
@@ -14,7 +15,7 @@ from launch.plan.within.allocation import Allocation
 
 
 class Place(NamedTuple):
-    """What a run has for itself; None for what is not shared out."""
+    """The resources that a run has for itself; None for those that are not divided."""
 
     gpus: tuple[str, ...] | None = None
     cores: tuple[int, ...] | None = None
@@ -22,24 +23,24 @@ class Place(NamedTuple):
 
 
 class Room(Protocol):
-    """The resources that are shared out."""
+    """The resources that are divided among runs."""
 
     def take(self, plan: Plan) -> Place | None:
-        """A place for a run; None while there is none."""
+        """Return a place for a run; None while there is none."""
 
     def give(self, place: Place) -> None:
-        """Return a place."""
+        """Give back a place."""
 
 
 class ThisMachine:
-    """The GPUs and cores of this machine, for so many runs at a time.
+    """The GPUs and cores of this machine, divided among the runs that take place at the same time.
 
     Parameters
     ----------
     plans : sequence of Plan
-        Of the runs.
+        Plans of the runs.
     throttle : int
-        How many of them may go on at a time.
+        Maximum number of runs at a time.
     """
 
     def __init__(self, plans: Sequence[Plan], throttle: int) -> None:
@@ -50,7 +51,7 @@ class ThisMachine:
         self._share = len(self._cores) // self._most
 
     def take(self, plan: Plan) -> Place | None:
-        """The first free GPUs and cores; a run that is alone gets everything."""
+        """Return the first free GPUs and cores; a run that is alone gets everything."""
         gpus = gpus_of(plan)
         cores = plan.cpus_per_task * plan.size if plan.cpus_per_task else self._share
         fits = self._most > 1 and gpus <= len(self._gpus) and cores <= len(self._cores)
@@ -81,7 +82,7 @@ class Nodes:
     allocation : Allocation
         The allocation that has the nodes.
     throttle : int
-        How many runs may go on at a time.
+        Maximum number of runs at a time.
     """
 
     def __init__(self, allocation: Allocation, throttle: int) -> None:
@@ -94,7 +95,7 @@ class Nodes:
             self._file = open(folder / f"nodes-of-{allocation.id}", "ab")
 
     def take(self, plan: Plan) -> Place | None:
-        """The first free nodes."""
+        """Return the first free nodes."""
         if not self._left:
             return None
         taken: list[int] = []

@@ -31,9 +31,9 @@ from launch.record.rundir import RunDir
 
 _STARTING_S = 10.0
 _LOCK = "process"
-"""File in the folder of a job: host and pid of the job's process, which holds a lock on it, and the allocation of a job
-that makes steps."""
-_MOST = 2**16  # bytes of it that are read
+"""File in the folder of a job. It holds the host and pid of the job's process, which keeps a lock on it, and, if the
+job makes steps, their allocation."""
+_MOST = 2**16  # most bytes that are read of that file
 
 Process = dict[str, Any]
 """The content of that file."""
@@ -55,7 +55,7 @@ class Local:
             raise Refusal(why)
 
     def script(self, job: Job) -> str:
-        """The command of each rank; empty for a study, whose plan says everything."""
+        """Return the command of each rank; empty for a study, whose plan says everything."""
         if job.shape != "run":
             return ""
         (plan,) = job.plans
@@ -81,12 +81,12 @@ class Local:
         return f"{socket.gethostname()}:{process.pid}"
 
     def attach(self, job: Job) -> str | None:
-        """The job's process, if it has been started."""
+        """Return the job's process, if it has been started."""
         process = process_of(job.folder)
         return f"{process['host']}:{process['pid']}" if process else None
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """Whether the processes of jobs are alive."""
+        """Return whether the processes of jobs are alive."""
         return Answer({str(job.id): self._status(job) for job in jobs})
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
@@ -103,7 +103,7 @@ class Local:
         return left
 
     def limits(self, plan: Plan) -> Limits:
-        """There are no arrays: all runs of a study are one job."""
+        """Return that there are no arrays: all runs of a study are one job."""
         return Limits(array=0)
 
     def _status(self, job: Job) -> Status:
@@ -113,7 +113,7 @@ class Local:
         return Status(RUNNING) if process["host"] == socket.gethostname() else self._elsewhere(process)
 
     def _elsewhere(self, process: Process) -> Status:
-        """What is known of a process on another host."""
+        """Return what is known about a process on another host."""
         return Status(UNKNOWN, reason=f"started on {process['host']}: ask there")
 
     def _is_at_it(self, job: Job, run: RunDir | None) -> bool:
@@ -123,20 +123,20 @@ class Local:
         return run is None or self._watches(process, run)
 
     def _watches(self, process: Process, run: RunDir) -> bool:
-        """Whether the process of a job is working on a run."""
+        """Return whether the process of a job is working on a run."""
         return is_running(run)
 
     def _kill(self, process: Process, number: int) -> None:
         os.kill(process["pid"], number)
 
     def _ask_to_end(self, job: Job, run: RunDir | None, number: int) -> bool:
-        """Send a signal to the process of a job, or to the one that watches a run; False if that has ended."""
+        """Send a signal to the process of a job, or to the one that watches a run; return False if that has ended."""
         process = process_of(job.folder)
         if process is None or not self._is_at_it(job, run):
             return False
         if run is not None:
-            # What has taken the run's lock notes its pid a little later. Until then the pid noted last is of another
-            # process, and what is to begin sees that it is cancelled.
+            # The process that has taken the run's lock records its pid a little later. Until then the last recorded pid
+            # is that of another process, and the one that is about to begin sees that it is cancelled.
             last = [event for event in run.events() if event["event"] in ("started", "ended")][-1:]
             if not last or last[0]["event"] != "started" or last[0].get("submission") != job.number:
                 return True
@@ -157,7 +157,7 @@ SCHEDULER = Local()
 
 
 def process_of(folder: Path) -> Process | None:
-    """Host and pid of a job's process; None if it has ended or was never started.
+    """Return the host and pid of a job's process; None if it has ended or was never started.
 
     Raises
     ------
@@ -194,7 +194,7 @@ class _Written(TypedDict, total=False):
 
 
 def _content(file: BinaryIO, path: Path) -> Process:
-    """What the process of a job has written; empty before that."""
+    """Return what the process of a job has written; empty before it has written anything."""
     try:
         file.seek(0)
         process = decode((file.read(_MOST) or b"{}").decode())

@@ -18,9 +18,9 @@ from launch.record.failures.job_log import handles_warning
 from launch.record.files import open_file
 from launch.record.rundir import RunDir
 
-GRACE_S = 60.0  # for ranks that were asked to save and leave
-_ONE_S = 0.5  # within which several signals count as one: Slurm sends a job's signals to all its processes
-KILL_WAIT_S = 3.0  # between SIGTERM, when a rank has failed or the time is over, and SIGKILL
+GRACE_S = 60.0  # longest wait for ranks that were asked to save and leave
+_ONE_S = 0.5  # period in which several signals count as one: Slurm sends a job's signals to all its processes
+KILL_WAIT_S = 3.0  # pause between SIGTERM, when a rank has failed or the time is over, and SIGKILL
 
 
 class Interrupted(KeyboardInterrupt):
@@ -34,11 +34,11 @@ def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ())
     Parameters
     ----------
     run : RunDir
-        Of the run, with its run.json.
+        Directory of the run, with its run.json.
     plan : Plan
         The content of run.json.
     submission : int
-        Number of the job that makes it.
+        Number of the job that makes the attempt.
     nodes : sequence of str
         Nodes of the allocation on which the ranks run.
 
@@ -78,7 +78,8 @@ def execute(run: RunDir, plan: Plan, submission: int, nodes: Sequence[str] = ())
 
 
 def is_running(run: RunDir) -> bool:
-    """Whether a launcher on this machine is at work on a run. The run may be another user's, so nothing is written."""
+    """Return whether a launcher on this machine is at work on a run. The run may be another user's, so nothing is
+    written."""
     try:
         with open_file(run.path / ".lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -90,7 +91,7 @@ def is_running(run: RunDir) -> bool:
 
 
 def _allocation(plan: Plan) -> Allocation:
-    """The allocation as it is now: its end may have been postponed."""
+    """Return the allocation as it is now: its end may have been postponed."""
     found = allocation.here(plan.scheduler)
     if found.allocation is None:
         raise Refusal(f"{found.why or 'this is no job any more'}: resume the run elsewhere")

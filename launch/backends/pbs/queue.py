@@ -16,7 +16,7 @@ from launch.plan.slurm.walltime import exceeds, limit_text, walltime
 SILENT = r"(?i)cannot connect|Connection refused|timed out|No route|errno=150(08|10|31)|Premature end"
 """What PBS's commands say when the server does not answer."""
 
-TIMEOUT_S = 20.0  # its own commands wait for minutes or hours
+TIMEOUT_S = 20.0  # PBS's own commands wait for minutes or hours
 
 _NO_HISTORY = "not configured to maintain job history"
 _ARRAY = 10_000  # PBS's own default of max_array_size
@@ -30,7 +30,8 @@ _NEVER = "Can Never Run"
 
 
 def ask(ids: Iterable[str]) -> Answer:
-    """What qstat reports of jobs and of the tasks of arrays. Without history it has forgotten jobs that have ended."""
+    """Return what qstat reports about jobs and about the tasks of arrays. Without job history, it omits jobs that have
+    ended."""
     ids = sorted(set(ids))
     if not ids:
         return Answer({})
@@ -52,7 +53,7 @@ def ask(ids: Iterable[str]) -> Answer:
 
 
 def status(job: dict[str, Any]) -> Status:
-    """The status of a job, from what qstat says of it."""
+    """Return the status of a job, from what qstat says about it."""
     letter, substate = str(job.get("job_state", "")), job.get("substate")
     nodes = ",".join(hosts(str(job.get("exec_host", ""))))
     comment = str(job.get("comment", ""))
@@ -78,23 +79,23 @@ def status(job: dict[str, Any]) -> Status:
 
 
 def hosts(exec_host: str) -> list[str]:
-    """The hosts of ``n1/0*2+n2/0*2``, each once."""
+    """Return the hosts of ``n1/0*2+n2/0*2``, each once."""
     return list(dict.fromkeys(part.partition("/")[0] for part in exec_host.split("+") if part))
 
 
 def never(status: Status | None) -> str:
-    """Why a job can never run; empty if PBS does not say so."""
+    """Return why a job can never run; empty if PBS does not say so."""
     return status.reason if status and status.phase == QUEUED and status.reason.startswith(_NEVER) else ""
 
 
 def answers() -> bool:
-    """Whether the server answers."""
+    """Return whether the server answers."""
     answer = command(["qstat", "-B"], TIMEOUT_S)
     return answer is not None and answer.returncode == 0
 
 
 def by_name(name: str) -> list[str] | None:
-    """The ids of the jobs with a name, the first one first; None if the server does not answer."""
+    """Return the ids of the jobs with a name, the oldest first; None if the server does not answer."""
     found: set[str] = set()
     for history in (["-x"], []):
         answer = command(["qselect", *history, "-N", name], TIMEOUT_S)
@@ -107,7 +108,7 @@ def by_name(name: str) -> list[str] | None:
 
 
 def largest_array() -> int:
-    """How many tasks an array may have."""
+    """Return how many tasks an array may have."""
     answer = command(["qstat", "-B", "-f", "-F", "json"], TIMEOUT_S)
     servers = _read(answer.stdout).get("Server", {}) if answer and answer.returncode == 0 else {}
     sizes = [int(server["max_array_size"]) for server in servers.values() if "max_array_size" in server]
@@ -115,12 +116,12 @@ def largest_array() -> int:
 
 
 def check_queue_limits(plan: Plan) -> None:
-    """Refuse what the queue does not allow; PBS itself does not say which of its limits a job is over."""
+    """Refuse what the queue does not allow; PBS itself does not say which of its limits a job exceeds."""
     if not plan.partition or not shutil.which("qstat"):
         return
     answer = command(["qstat", "-Q", "-f", "-F", "json"], 5)
     if answer is None or answer.returncode:
-        return  # it is asked with patience at submission
+        return  # PBS is silent; the submission will ask again
     queues: dict[str, dict[str, Any]] = _read(answer.stdout).get("Queue", {})
     queue = queues.get(plan.partition)
     if queue is None:

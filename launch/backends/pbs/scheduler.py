@@ -15,7 +15,7 @@ from launch.plan.plan import Plan
 from launch.record import again
 from launch.record.job import Job
 
-_FIRST_S = 2.0  # in which PBS says why a job waits
+_FIRST_S = 2.0  # time within which PBS says why a job waits
 _ADVICE = (
     (r"Unknown queue", "name another with -p: qstat -Q lists them"),
     (r"not enabled", "this queue takes no jobs just now: name another with -p"),
@@ -50,7 +50,7 @@ class Pbs:
             rank_command.refuse_absent(plan)
 
     def script(self, job: Job) -> str:
-        """The command and the script exactly as submitted."""
+        """Return the command and the script exactly as submitted."""
         job = allocated(job)
         return f"{shlex.join(script.qsub(job))}\n\n{script.script(job)}"
 
@@ -67,11 +67,11 @@ class Pbs:
         return id
 
     def attach(self, job: Job) -> str | None:
-        """The id of the job that has the token in its name."""
+        """Return the id of the job that has the token in its name."""
         return submission.attach(job, _QUEUE)
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """What qstat reports of jobs, and of those that were submitted from within them."""
+        """Return what qstat reports about jobs, and about those that were submitted from within them."""
         return followed.poll(jobs, queue.ask)
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
@@ -79,7 +79,7 @@ class Pbs:
         return cancelling.cancel(parts, save_first, _ENDING)
 
     def limits(self, plan: Plan) -> Limits:
-        """max_array_size of this PBS, and what the site file says of the queue."""
+        """Return max_array_size of this PBS, and the queue's limit from the site file."""
         return Limits(queue.largest_array(), plan.max_jobs)
 
 
@@ -106,7 +106,8 @@ _ENDING = cancelling.Ending("PBS", followed.ids, queue.ask, _warn, _end)
 
 
 def _never(id: str, job: Job) -> str:
-    """Why PBS can never run a job that it has taken, which it says once it has looked at it; else empty."""
+    """Return why PBS can never run a job that it has accepted, which it says once it has looked at the job; otherwise
+    empty."""
     deadline = time.monotonic() + _FIRST_S
     while not job.after and time.monotonic() < deadline:
         answer = queue.ask([id])

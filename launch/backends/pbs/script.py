@@ -23,7 +23,7 @@ WARNED = """'[ -z "$ranks" ] || kill -s USR2 "$ranks"'"""
 
 
 def script(job: Job) -> str:
-    """The text of the job script; the first of the job's plans is that of the allocation."""
+    """Return the text of the job script; the first of the job's plans is that of the allocation."""
     plan, *runs = job.plans
     command = qsub(dataclasses.replace(job, token=""))
     if job.shape == "pack":
@@ -54,7 +54,8 @@ def script(job: Job) -> str:
 
 
 def qsub(job: Job, again: bool = False) -> list[str]:
-    """The command that submits the script; ``again`` from within the job, for a single run that follows nothing."""
+    """Return the command that submits the script; with ``again``, from within the job, for a single run without
+    dependencies."""
     plan, *_ = job.plans
     kept, depend = _without_depend(plan.sbatch_args)
     after = [] if again else [*depend, *([f"afterok:{':'.join(job.after)}"] if job.after else [])]
@@ -64,7 +65,7 @@ def qsub(job: Job, again: bool = False) -> list[str]:
     folder = job.holder if job.shape == "run" else job.folder
     log = "logs/^array_index^.log" if array else "logs/job.log"
     options = [("A" if plan.account_option == "A" else "P", plan.account), ("q", plan.partition)]
-    rerun = "y" if plan.max_attempts > 1 or array else "n"  # PBS takes no array that it may not run again
+    rerun = "y" if plan.max_attempts > 1 or array else "n"  # PBS accepts an array only if it may rerun it
     directives = {"k": "doe", "j": "oe", "r": rerun, **plan.directives}
     return [
         "qsub",
@@ -87,7 +88,7 @@ def qsub(job: Job, again: bool = False) -> list[str]:
 
 
 def name(job: Job) -> str:
-    """The name of the job, with its token, by which it can be found."""
+    """Return the name of the job, with its token, by which it can be found."""
     safe = re.sub(r"[^A-Za-z0-9._+-]", "-", job.plans[0].job_name if job.plans else job.name)[:_NAME_MOST]
     safe = safe if re.match(r"[A-Za-z]", safe) else f"r{safe}"
     return f"{safe}.{job.token}" if job.token else safe
@@ -113,7 +114,7 @@ def _resources(plan: Plan) -> list[str]:
 
 
 def _without_depend(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Words without ``-W depend=...``, of which PBS takes only one, and what these say."""
+    """Return words without ``-W depend=...``, of which PBS accepts only one, and the dependencies that these name."""
     kept: list[str] = []
     found: list[str] = []
     for word in words:

@@ -15,7 +15,7 @@ SERVER, QUEUES, NODES = (("qstat", "-Bf"), ("qstat", "-Qf"), ("pbsnodes", "-a"))
 
 
 class Kind(NamedTuple):
-    """What the hosts of a kind have."""
+    """The resources of each host of a kind."""
 
     cpus: int
     gpus: int
@@ -34,7 +34,7 @@ class Told:
     name: str | None = None
 
     def text(self) -> str:
-        """The site file: one value per line, each with the command that it comes from."""
+        """Return the site file: one value per line, each with the command that it comes from."""
         server_name, server = next(iter((self.server.get("Server") or {}).items()), ("cluster", {}))
         hosts = _hosts(self.nodes.get("nodes") or {})
         kinds = Counter(hosts.values())
@@ -94,7 +94,7 @@ def ask() -> Told:
 
 
 def _hosts(vnodes: Mapping[str, Any]) -> dict[str, Kind]:
-    """What each host has, of which several virtual nodes may be a part."""
+    """Return the resources of each host, of which several virtual nodes may be parts."""
     hosts: dict[str, Kind] = {}
     for name, vnode in vnodes.items():
         has = vnode.get("resources_available") or {}

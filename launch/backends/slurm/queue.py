@@ -32,7 +32,7 @@ _OUTCOMES = {"TIMEOUT": "timeout", "DEADLINE": "timeout", "CANCELLED": "cancelle
 _ENDED = {"COMPLETED", "FAILED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "REVOKED", *_OUTCOMES}
 
 _FORMAT = "%i|%A|%T|%r|%N"  # task of an array as 12_3, its own number, state, reason, nodes
-FRESH_S = 5.0  # for so long all processes reuse a shared answer, or a lack of one
+FRESH_S = 5.0  # time for which all processes reuse a shared answer, or the lack of one
 TIMEOUT_S = 10.0  # as long as Slurm's own commands wait (MessageTimeout)
 
 _OWN = {
@@ -48,18 +48,19 @@ _OWN = {
 
 
 def ask(numbers: Sequence[str]) -> Answer:
-    """What squeue reports of jobs now. It has forgotten jobs that left the queue some minutes ago (MinJobAge)."""
+    """Return what squeue reports about jobs now. It has forgotten jobs that left the queue some minutes ago
+    (MinJobAge)."""
     if not numbers:
         return Answer({})
     answer = command(["squeue", "-a", "-h", "--array", "-t", "all", "-j", ",".join(numbers), "-o", _FORMAT], TIMEOUT_S)
-    if answer is not None and "Invalid job id" in answer.stderr:  # its only answer about a single job
+    if answer is not None and "Invalid job id" in answer.stderr:  # the whole answer, if only one job was asked about
         return Answer({}) if len(numbers) == 1 else _ask_all()
     return _answer(answer)
 
 
 def ask_shared() -> Answer:
-    """What squeue reports of every job of this user, from an answer that all processes of the user share for some
-    seconds.
+    """Return what squeue reports about every job of this user, from an answer that all processes of the user share for
+    some seconds.
 
     The answer is in a file in the cache folder, so that many watching processes ask no more often than one.
     """
@@ -82,20 +83,20 @@ def ask_shared() -> Answer:
 
 
 def answers() -> bool:
-    """Whether the controller answers."""
+    """Return whether the controller answers."""
     answer = command(["squeue", "--me", "-a", "-h"], TIMEOUT_S)
     return answer is not None and answer.returncode == 0
 
 
 def largest_array() -> int:
-    """How many tasks an array may have."""
+    """Return how many tasks an array may have."""
     answer = command(["scontrol", "show", "config"])
     limit = re.search(r"MaxArraySize\s*=\s*(\d+)", answer.stdout if answer else "")
     return max(1, int(limit[1])) if limit else 1001  # Slurm's default
 
 
 def refuse_unfollowable(plan: Plan) -> None:
-    """Refuse jobs that sbatch would take, but that squeue and scancel would then not know, or know in parts."""
+    """Refuse jobs that sbatch would accept but squeue and scancel would not know, or know only in part."""
     options = [*plan.sbatch_args, *(f"--{name}={value}" for name, value in plan.directives.items())]
     options += [f"--clusters={value}" for name, value in plan.inherited.items() if name.endswith("_CLUSTERS")]
     if word := next((word for word in options if re.match(r"-M|--clusters?(=|$)", word)), None):
@@ -116,7 +117,7 @@ def check_partition_limits(plan: Plan) -> None:
     """Refuse what Slurm would accept but never start; warn of what looks wrong but may be right."""
     answer = command(["sinfo", "-a", "-h", "-o", "%P|%D|%l|%s"], timeout=5)
     if not answer or answer.returncode:
-        return  # Slurm is silent: it is asked with patience at submission
+        return  # Slurm is silent; the submission will ask again
     partitions: dict[str, tuple[int, str, str]] = {}
     default = None
     for line in answer.stdout.split():

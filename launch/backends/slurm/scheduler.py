@@ -36,7 +36,7 @@ class Slurm:
                 raise errors.Refusal(f"submitit is not installed for {sys.executable}: see {errors.command('doctor')}")
 
     def script(self, job: Job) -> str:
-        """The command and the script exactly as submitted."""
+        """Return the command and the script exactly as submitted."""
         job = allocated(job)
         return f"{shlex.join(script.sbatch(job))}\n\n{script.script(job)}"
 
@@ -47,11 +47,11 @@ class Slurm:
         return submission.submit(job, QUEUE)
 
     def attach(self, job: Job) -> str | None:
-        """The number of the job that has the token in its comment."""
+        """Return the number of the job that has the token in its comment."""
         return submission.attach(job, QUEUE)
 
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """What squeue reports of jobs that are in the queue or left it a few minutes ago."""
+        """Return what squeue reports about jobs that are in the queue or left it a few minutes ago."""
         numbers = sorted({job.id for job in jobs if job.id})
         return queue.ask_shared() if shared else queue.ask(numbers)
 
@@ -60,7 +60,7 @@ class Slurm:
         return cancelling.cancel(parts, save_first, _ENDING)
 
     def limits(self, plan: Plan) -> Limits:
-        """MaxArraySize of this Slurm, and what the site file says of the partition."""
+        """Return MaxArraySize of this Slurm, and the partition's limit from the site file."""
         return Limits(queue.largest_array(), plan.max_jobs)
 
 
@@ -73,7 +73,7 @@ def _ids(part: Part) -> list[str]:
 
 
 def _ask(handles: Sequence[str]) -> Answer:
-    """The status of each handle; of an array that of the task which is furthest from its end."""
+    """Return the status of each handle; for an array, that of the task that is furthest from its end."""
     answer = queue.ask(sorted({handle.partition("_")[0] for handle in handles}))
     found: dict[str, Status] = {}
     for task, status in answer.statuses.items():

@@ -1,4 +1,4 @@
-"""The script of a Slurm job, from a plan and a template in jobs/. Whatever a user wrote is quoted in it."""
+"""The script of a Slurm job, from a plan and a template in jobs/. Everything that the user wrote is quoted in it."""
 
 import dataclasses
 import re
@@ -23,7 +23,7 @@ trap 'asked=1; trap "" TERM; again' TERM""")  # noqa: E501
 
 
 def script(job: Job) -> str:
-    """The text of the job script; the first of the job's plans is that of the allocation."""
+    """Return the text of the job script; the first of the job's plans is that of the allocation."""
     plan, *runs = job.plans
     # Without the token: a dry run shows the same script, and submitting it by hand starts a separate job.
     command = sbatch(dataclasses.replace(job, token=""))
@@ -60,7 +60,7 @@ def script(job: Job) -> str:
 
 
 def _lines(plan: Plan, more: dict[str, str]) -> list[str]:
-    """The lines of #SBATCH; ``more`` are options in addition to those of the plan."""
+    """Return the #SBATCH lines; ``more`` are options in addition to those of the plan."""
     return [
         f"#SBATCH --{name}={_quoted(value)}" if value else f"#SBATCH --{name}"
         for name, value in (directives(plan) | more).items()
@@ -68,7 +68,7 @@ def _lines(plan: Plan, more: dict[str, str]) -> list[str]:
 
 
 def directives(plan: Plan) -> dict[str, str]:
-    """The options of sbatch in the script."""
+    """Return the options of sbatch in the script."""
     found = {
         "job-name": re.sub(r"[^A-Za-z0-9._+-]", "-", plan.job_name),
         "nodes": str(plan.allocated_nodes),
@@ -91,7 +91,8 @@ def directives(plan: Plan) -> dict[str, str]:
 
 
 def tasks(plan: Plan) -> list[str]:
-    """The options of srun for any number of nodes. They repeat those options of sbatch that srun does not inherit."""
+    """Return the options of srun for any number of nodes. They repeat those options of sbatch that srun does not
+    inherit."""
     cores = [f"--cpus-per-task={plan.cpus_per_task}"] if plan.cpus_per_task else []
     mpi = ["--mpi=none"] if plan.rendezvous == "gloo" else [f"--mpi={plan.mpi}"] if plan.mpi else []
     own = [f"--gpus-per-task={plan.gpus_per_rank}"] if plan.gpu_binding == "slurm" and plan.gpus_per_node else []
@@ -112,7 +113,7 @@ def tasks(plan: Plan) -> list[str]:
 
 
 def sbatch(job: Job) -> list[str]:
-    """The command that submits the script, with the variables that it inherits; the script is the last word."""
+    """Return the command that submits the script, with the variables that it inherits; the script is the last word."""
     plan, *_ = job.plans
     taken = [f"{name}={value}" for name, value in plan.inherited.items() if name not in inherited.OPTIONS]
     kept, given = _without(plan.sbatch_args, "--comment", "--dependency")
@@ -134,7 +135,7 @@ def sbatch(job: Job) -> list[str]:
 
 
 def _without(words: Sequence[str], *options: str) -> tuple[list[str], dict[str, list[str]]]:
-    """Words without some options, and the values of these options, given after an = or as the next word."""
+    """Return words without some options, and the values of these options, given after an = or as the next word."""
     kept: list[str] = []
     values: dict[str, list[str]] = {option: [] for option in options}
     rest = iter(words)
@@ -160,6 +161,6 @@ def _gpus(plan: Plan) -> dict[str, str]:
 
 
 def _quoted(value: str) -> str:
-    """A value quoted for a line of #SBATCH, where a space ends a value, a # begins a comment, and quotes work as in a
-    shell."""
+    """Return a value quoted for a line of #SBATCH, where a space ends a value, a # begins a comment, and quotes work as
+    in a shell."""
     return shlex.quote(value) if re.search(r"[\s#\"'\\]", value) else value

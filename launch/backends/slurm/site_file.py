@@ -16,7 +16,7 @@ MPI = ("srun", "--mpi=list")
 
 
 class Kind(NamedTuple):
-    """What the nodes of a kind have."""
+    """The resources of each node of a kind."""
 
     gpus: int
     gpu_type: str | None
@@ -38,7 +38,7 @@ class Told:
     name: str | None = None
 
     def text(self) -> str:
-        """The site file: one value per line, each with the command that it comes from."""
+        """Return the site file: one value per line, each with the command that it comes from."""
         config = dict(re.findall(r"^(\S+)\s*=\s*(.*?)\s*$", self.config, re.MULTILINE))
         partitions = [
             dict(word.split("=", 1) for word in line.split() if "=" in word) for line in self.partitions.splitlines()
@@ -89,7 +89,7 @@ def ask() -> Told:
 
 
 def _kinds(nodes: str) -> dict[str, Counter[Kind]]:
-    """For each partition, the kinds of its nodes and how many there are of each."""
+    """Return the kinds of nodes of each partition, and how many nodes there are of each kind."""
     found: dict[str, Counter[Kind]] = {}
     for line in nodes.splitlines():
         partition, count, cpus, gres = line.split("|", 3)
@@ -101,7 +101,7 @@ def _kinds(nodes: str) -> dict[str, Counter[Kind]]:
 
 
 def _main(partitions: list[dict[str, str]], kinds: dict[str, Counter[Kind]]) -> dict[str, str]:
-    """The partition for training: the default one or, if only others have GPUs, the one with the most GPUs."""
+    """Return the partition for training: the default one or, if only others have GPUs, the one with the most GPUs."""
 
     def worth(partition: dict[str, str]) -> tuple[bool, bool, int]:
         gpus = sum(kind.gpus * count for kind, count in kinds.get(partition["PartitionName"], Counter()).items())

@@ -56,7 +56,7 @@ _ADVICE = (
 
 
 def _sbatch(job: Job) -> str:
-    """The number of a job that Slurm has taken."""
+    """Submit a job by sbatch; return its number."""
     # Imported here, because it takes as long as a whole dry run.
     from submitit.core.utils import FailedJobError, FailedSubmissionError
     from submitit.slurm.slurm import SlurmExecutor
@@ -85,7 +85,7 @@ def _sbatch(job: Job) -> str:
 
         @classmethod
         def affinity(cls) -> int:
-            return 2  # a host for submissions need not have srun
+            return 2  # a host from which jobs are submitted need not have srun
 
     # submitit prints what sbatch says; the launcher prints it itself, once.
     with _clean_environment(), contextlib.redirect_stderr(io.StringIO()):

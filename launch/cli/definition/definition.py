@@ -4,8 +4,8 @@
     [job]                               # options of the job, as fields of launch.plan.request.Request
     [options]                           # options of what is run
     [fom.throughput]                    # a figure of merit that the program prints: launch.plan.figures.Figure
-    [axes]                              # of these all combinations
-    [[zip]]                             # of these the first with the first, the second with the second ...
+    [axes]                              # axes of which all combinations are made
+    [[zip]]                             # axes in step: the first value with the first, the second with the second ...
     exclude = [...]  only = [...]       # which combinations are made
 
 A workflow has several tables `[[stage]]` with the same content. Each has a `name`, and `after`: the stages that must be
@@ -51,7 +51,7 @@ def read(
     Parameters
     ----------
     path : str
-        Of the file.
+        Path of the file.
     given : dict
         Job options from the command line, which take precedence over those of the file. In a workflow they take
         precedence over its ``[job]``, but not over the options of a stage.
@@ -67,7 +67,8 @@ def read(
     asked : Request
         The options of the job; for a workflow, those that hold for all of it.
     orders : list of Order
-        For a run or study, one with an empty name. Else one for each stage, in an order in which they can run.
+        For a run or study, one order with an empty name. For a workflow, one per stage, in an order in which they can
+        run.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def _order(
 
 
 def _axes(table: Mapping[str, Any], said: Iterable[str], nodes: Sequence[int] | None) -> Axes:
-    """The axes of a definition. Those given with ``--sweep`` replace others of the same name."""
+    """Return the axes of a definition. Those given with ``--sweep`` replace others of the same name."""
     given = [(name, tuple(values)) for name, values in map(axis, said)]
     replaced = {_plain(name) for name, _ in given}
     alone = {name: values for name, values in table_of(table, "axes").items() if _plain(name) not in replaced}
@@ -201,7 +202,7 @@ def _condition(given: Mapping[str, Any], axes: Mapping[str, Sequence[str]]) -> d
 
 
 def _in_words_of(values: Sequence[str], text: str) -> str:
-    """A value of a filter, written as on the axis: 1e-2 for 0.01, if the axis has that."""
+    """Return a value of a filter, written as on the axis: 1e-2 for 0.01, if the axis has that."""
     same = (each for each in values if _number(each) == _number(text) is not None)
     return text if text in values else next(same, text)
 
@@ -214,7 +215,7 @@ def _number(text: str) -> float | None:
 
 
 def _job(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of ``[job]``, as the command line would give them."""
+    """Return the values of ``[job]``, as the command line would give them."""
     texts = _texts("job", table_of(table, "job"), typed.hints(Request))
     fields = {field.name: field for field in dataclasses.fields(Request)}
     if given := {"sweep", "array"} & texts.keys():
@@ -229,7 +230,7 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> dict[str, str | list[str]]:
-    """The values of a table as written on the command line, with the types of the fields of these names."""
+    """Return the values of a table as written on the command line, with the types of the fields of these names."""
     texts: dict[str, str | list[str]] = {}
     for key, value in table.items():
         if hint := hints.get(_plain(key)):
@@ -243,5 +244,5 @@ def _texts(section: str, table: Mapping[str, Any], hints: Mapping[str, Any]) -> 
 
 
 def _plain(name: str) -> str:
-    """The name of an option's field; files write it with ``_`` or ``-``."""
+    """Return the name of an option's field; files write it with ``_`` or ``-``."""
     return name.replace("-", "_")

@@ -16,7 +16,7 @@ class Written(float):
     text: str
 
     def __new__(cls, text: str) -> "Written":
-        """As `float`."""
+        """Make the number from its text, as `float` does."""
         number = super().__new__(cls, text)
         number.text = text.replace("_", "")  # separates digits in TOML, but hardly anywhere else
         return number
@@ -26,7 +26,7 @@ class Written(float):
 
 
 def table_of(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A table within a definition; empty if there is none."""
+    """Return a table within a definition; empty if there is none."""
     table = tables.get(name, {})
     if not isinstance(table, dict):
         raise Refusal(
@@ -36,7 +36,7 @@ def table_of(tables: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def list_of_tables(tables: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """The tables of one name within a definition."""
+    """Return the tables of one name within a definition."""
     found = tables.get(name, [])
     if not isinstance(found, list) or not all(isinstance(table, dict) for table in found):
         inline = name in ("only", "exclude")
@@ -46,7 +46,7 @@ def list_of_tables(tables: Mapping[str, Any], name: str) -> list[dict[str, Any]]
 
 
 def words_of(tables: Mapping[str, Any], name: str) -> list[str]:
-    """A list of words within a definition."""
+    """Return a list of words within a definition."""
     found = tables.get(name, [])
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise Refusal(f"{name} = {typed.shown(found)} is not a list of words: write {name} = ['one', 'two']")
@@ -54,7 +54,7 @@ def words_of(tables: Mapping[str, Any], name: str) -> list[str]:
 
 
 def as_text(name: str, value: Any) -> str:
-    """A value as written on a command line; for a list or a table, JSON."""
+    """Return a value as written on a command line; for a list or a table, as JSON."""
     try:
         if isinstance(value, list | dict):
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_date)

@@ -24,7 +24,7 @@ from launch.plan.this_site import flux_is_here, pbs_is_here, slurm_is_here
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How to say it."""
+    """How to print the findings."""
 
     json: bool = False  # as an object, for programs
 
@@ -63,7 +63,7 @@ def _python() -> Finding:
 
 
 def _engine() -> Finding:
-    """Which engines are installed; whether they load is a matter of their own checks."""
+    """Return which engines are installed; their own checks find out whether they load."""
     tensorflow = installed("tensorflow-cpu", "tensorflow") and installed("keras")
     has = {
         "--engine horovod": tensorflow and installed("horovod"),
@@ -132,7 +132,7 @@ _UNTRIED = "this version was tried with stand-ins for it, and never on a real ma
 
 
 def _plugins() -> list[str]:
-    """The MPI plugins of srun."""
+    """Return the MPI plugins of srun."""
     return [line.strip() for line in output(["srun", "--mpi=list"]).splitlines() if line.startswith((" ", "\t"))]
 
 

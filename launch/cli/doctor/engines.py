@@ -1,6 +1,6 @@
-"""What doctor says of the two engines: whether they load, and what keeps them from the GPUs of this machine.
+"""What doctor says about the two engines: whether they load, and what keeps them from the GPUs of this machine.
 
-What is absent is a warning, for who does not use it; what is there and does not load is wrong.
+An engine that is absent is a warning, as the user may not need it; one that is installed and does not load is wrong.
 """
 
 import functools
@@ -18,7 +18,8 @@ DRIVERS = {11: (450, 80, 2), 12: (525, 60, 13), 13: (580, 65, 6)}
 
 _PATIENCE_S = 400  # on a busy node with a cold file system TensorFlow takes minutes
 
-# In a process of its own, as it takes seconds and can end the process. A line as soon as something is known.
+# Runs in a process of its own, as it takes seconds and can end the process. Prints a line as soon as something is
+# known.
 _TENSORFLOW = """
 import ctypes, glob, os, sys
 def say(**known): print("known:", json.dumps(known), flush=True)
@@ -44,7 +45,7 @@ print("known:", json.dumps({"backend": jax.default_backend(), "devices": len(jax
 
 
 def tensorflow() -> Finding:
-    """TensorFlow and Keras, and its GPUs."""
+    """Check TensorFlow and Keras, and whether TensorFlow finds the GPUs."""
     found, keras = installed("tensorflow-cpu", "tensorflow"), installed("keras")
     if not found:
         return Finding("absent", "not installed: --engine horovod cannot train", INSTALL)
@@ -71,7 +72,7 @@ def tensorflow() -> Finding:
 
 
 def horovod() -> Finding:
-    """Horovod, built for this TensorFlow, and what it was built with."""
+    """Check whether Horovod was built for this TensorFlow, and what it was built with."""
     found = installed("horovod")
     if not found:
         return Finding("absent", "not installed: --engine horovod has one rank only", INSTALL)
@@ -91,7 +92,7 @@ def horovod() -> Finding:
 
 
 def jax() -> Finding:
-    """JAX and Keras, its plugin for GPUs, and whether that loads."""
+    """Check JAX and Keras, and whether JAX has a plugin for GPUs that loads."""
     found, jaxlib, keras = installed("jax"), installed("jaxlib"), installed("keras")
     if not found:
         return Finding("absent", "not installed: --engine jax cannot train", INSTALL_JAX)
@@ -121,7 +122,7 @@ def jax() -> Finding:
 
 
 def driver_too_old(cuda: str, driver: str | None) -> str:
-    """Why a driver cannot run what was built for a version of CUDA, in words; nothing if it can, or is not known."""
+    """Return why a driver cannot run what was built for a version of CUDA; empty if it can, or is not known."""
     oldest = DRIVERS.get(int(cuda.partition(".")[0] or 0))
     if not (oldest and driver):
         return ""
@@ -132,7 +133,7 @@ def driver_too_old(cuda: str, driver: str | None) -> str:
 
 @functools.cache
 def _known(code: str) -> tuple[dict[str, Any], str]:
-    """What a process found out until it ended, and all that it printed."""
+    """Return what a process found out until it ended, and all that it printed."""
     said = output([sys.executable, "-c", code], timeout=_PATIENCE_S)
     known: dict[str, Any] = {}
     for line in re.findall(r"^known: (.*)", said, re.MULTILINE):

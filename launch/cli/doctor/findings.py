@@ -1,4 +1,4 @@
-"""What a check of doctor finds, and how it looks."""
+"""What a check of doctor finds."""
 
 import importlib.metadata
 import os
@@ -23,7 +23,7 @@ class Finding(NamedTuple):
 
 
 def installed(*packages: str) -> str | None:
-    """The first of some packages that is installed, with its version."""
+    """Return the first of some packages that is installed, with its version."""
     for package in packages:
         try:
             return f"{package} {importlib.metadata.version(package)}"
@@ -33,7 +33,7 @@ def installed(*packages: str) -> str | None:
 
 
 def output(command: list[str], timeout: float = 20) -> str:
-    """What a command prints, or why it cannot be run."""
+    """Return what a command prints, or why it cannot be run."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout)
     except OSError as error:

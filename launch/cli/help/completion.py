@@ -70,7 +70,7 @@ def main(argv: list[str]) -> int:
 
 
 def fitting(words: Sequence[str]) -> list[str]:
-    """The words that may stand in place of the last one, which may be empty or only begun.
+    """Return the words that may stand in place of the last one, which may be empty or incomplete.
 
     >>> fitting(["res"]), fitting(["--backend", ""])
     (['resume'], ['flux', 'local', 'pbs', 'slurm'])
@@ -105,7 +105,7 @@ def _options(cls: type) -> list[str]:
 
 
 def _values(cls: type, flag: str) -> list[str] | None:
-    """The values of the option before the word; none if any word may stand there, None if it takes no value."""
+    """Return the values of the option before the word; none if any word may stand there, None if it takes no value."""
     for field in dataclasses.fields(cls):
         if flag in options.flags(field):
             base, choices, _ = typed.scalar(typed.hint(cls, field.name))
@@ -116,7 +116,8 @@ def _values(cls: type, flag: str) -> list[str] | None:
 
 
 def _names(verb: str, begun: str) -> Iterable[str]:
-    """What a verb may be given: shells, sites, or runs; those of a study once its name and a slash are there."""
+    """Return what a verb may be given: shells, sites or runs; the runs of a study once its name and a slash have been
+    typed."""
     if verb == "completion":
         return SCRIPTS
     if verb == "sites":

@@ -80,7 +80,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 def of(verb: str) -> str:
-    """The examples of a verb; of ``""``, those of the command itself."""
+    """Return the examples of a verb; for ``""``, those of the command itself."""
     rows = [(f"{program()} {words}", what) for words, what in EXAMPLES[verb]]
     width = max(len(line) for line, _ in rows)
     if width > 72:

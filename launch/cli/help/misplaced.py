@@ -27,7 +27,7 @@ _RARELY_OF_PROGRAMS = frozenset(
 
 
 def before(unknown: UnknownOption, words: Sequence[str]) -> Refusal:
-    """The refusal of an unknown job option.
+    """Return the refusal for an unknown job option.
 
     Parameters
     ----------
@@ -62,22 +62,22 @@ def before(unknown: UnknownOption, words: Sequence[str]) -> Refusal:
 
 
 def behind(unknown: UnknownOption, words: Sequence[str]) -> Refusal:
-    """The refusal of an option that a workload does not have, among the words from its name on."""
+    """Return the refusal for an option that a workload does not have; ``words`` begin with the workload's name."""
     flag = unknown.option if unknown.option.startswith("--") else unknown.option[:2]
     given = next((word for word in words[1:] if word.startswith(flag)), None)
-    if given is None or not _has(Request, flag):  # or it stands in a file
+    if given is None or not _has(Request, flag):  # the option may come from a file
         return unknown
     more = "" if "=" in given or len(given) > len(flag) else " ..."
     return Refusal(f"{flag} is a job option: put it before what is run: {command(given)}{more} {shlex.quote(words[0])}")
 
 
 def note(target: Target) -> str:
-    """Which arguments of a program look like job options; empty if there are none, or the program knows them.
+    """Return which arguments of a program look like job options; empty if there are none, or the program knows them.
 
     Raises
     ------
     Refusal
-        If a script that does not know it is given --dry-run, as whoever writes that wants nothing to be started.
+        If --dry-run is given to a script that does not know it: whoever writes that wants nothing to be started.
     """
     if target.kind == "workload":
         return ""

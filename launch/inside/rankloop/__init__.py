@@ -5,7 +5,7 @@
         if rankloop.stop_requested():                    # the time limit is near, or the job is preempted
             save(rankloop.checkpoints / "state.pt")
             sys.exit(rankloop.STOPPED)
-    rankloop.result(accuracy=0.97)                       # stands in result.json
+    rankloop.result(accuracy=0.97)                       # goes into result.json
 
 Without the launcher all of it works, and records nothing. It needs Python 3.9 and no other package.
 
@@ -59,7 +59,7 @@ made on use."""
 def steps(
     loader: Iterable[Any], examples: int | Callable[[Any], int] | None = None, after: int | None = None
 ) -> Iterable[Any]:
-    """The batches of a loader; each turn of the loop over them is recorded as a step.
+    """Return the batches of a loader; each pass of the loop over them is recorded as a step.
 
     A step lasts from the wait for its batch to the end of the loop's body. A step that ends by ``break`` or an error is
     not recorded.
@@ -67,7 +67,7 @@ def steps(
     Parameters
     ----------
     loader : iterable
-        Gives the batches.
+        Source of the batches.
     examples : int or function, optional
         Examples per batch of this rank, or a function that gives them for a batch, such as ``len``.
     after : int, optional
@@ -112,7 +112,7 @@ def phase(name: str) -> contextlib.AbstractContextManager[None]:
 
 
 def result(**metrics: float) -> None:
-    """Record figures of the run. Its result.json holds those of the lowest rank that has any, and of each figure the
+    """Record figures of the run. Its result.json holds those of the lowest rank that has recorded any, each with its
     last value.
 
     >>> result(accuracy=0.97, loss=0.1)
@@ -124,7 +124,7 @@ def result(**metrics: float) -> None:
 
 
 def stop_requested() -> bool:
-    """Whether to save and leave now: a time limit is near, or a signal has asked for it (SIGTERM, SIGUSR2).
+    """Return whether to save and leave now: a time limit is near, or a signal has asked for it (SIGTERM, SIGUSR2).
 
     The first call, in the main thread, tells the launcher that this program can be asked. Ranks may see the request
     some steps apart, so ranks that wait for each other have to agree on it.
@@ -144,7 +144,7 @@ def _figure(name: str, value: Any) -> float | bool | None:
         return value if isinstance(value, int) and type(value) in (bool, int) else figure
     try:
         shown = repr(value)[:60]
-    except ValueError:  # a number of more digits than Python writes
+    except ValueError:  # a number with more digits than Python writes
         shown = "..."
     _recorder.warn(f"result {name}={shown} is not a finite number: it is left out")
     return None

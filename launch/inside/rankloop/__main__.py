@@ -13,14 +13,14 @@ _HERE = os.path.dirname(os.path.realpath(__file__))
 
 
 def home() -> "str | None":
-    """The folder in which the toolkit lies: this package is beside the others in a wheel, and in launch/inside of a
-    copy."""
+    """Return the folder in which the toolkit lies: this package is beside the others in a wheel, and in launch/inside
+    of a copy."""
     homes = (os.path.dirname(_HERE), os.path.dirname(os.path.dirname(os.path.dirname(_HERE))))
     return next((home for home in homes if os.path.isfile(os.path.join(home, "launch", "__init__.py"))), None)
 
 
 def _is_ours(word: str) -> bool:
-    """Whether it is a module of the toolkit, and not a user's script, such as launch.py."""
+    """Return whether a word is a module of the toolkit, and not a user's script, such as launch.py."""
     file = os.path.join(str(home()), word.replace(".", os.sep) + ".py")
     return word.startswith(("launch.", "profiling.")) and os.path.isfile(file)
 
@@ -36,7 +36,7 @@ def main() -> int:
     if words and _is_ours(words[0]):  # one of the toolkit's own processes
         if words[0] != "launch.node.worker":  # the streams of a rank are those of the user's program
             launch.streams.escape()
-        if words[0] in ("launch.node.attempt", "launch.node.worker"):  # for which the user's program waits
+        if words[0] in ("launch.node.attempt", "launch.node.worker"):  # the user's program waits for these
             launch.save_time()
         return launch.importlib.import_module(words[0]).main(words[1:])
     launch.save_time()

@@ -20,7 +20,7 @@ SIZE = 128
 
 
 class Pulse:
-    """Written by one process at a time."""
+    """The pulse of a rank, which one process at a time writes."""
 
     def __init__(self, path: str) -> None:
         descriptor = os.open(path, os.O_RDWR)
@@ -44,7 +44,7 @@ class Pulse:
 
     @contextlib.contextmanager
     def during(self, phase: str, strict: bool = False) -> Iterator[None]:
-        """A phase within another."""
+        """Mark a block as a phase within another phase."""
         before = self._phase, self._strict
         self.enter(phase, strict)
         try:
@@ -58,22 +58,22 @@ class Pulse:
         self._line[:] = text.encode()[: SIZE - 1].ljust(SIZE)
 
 
-_current = None  # type: Pulse | bool | None  # None: not asked for yet; False: there is none
+_current = None  # type: Pulse | bool | None  # None: not looked for yet; False: there is none
 
 
 def current() -> Pulse | None:
-    """The pulse of this process, or None."""
+    """Return the pulse of this process, or None."""
     global _current
     if _current is None:
         path, _current = os.environ.get("LAUNCH_PULSE"), False
         if path:
-            with contextlib.suppress(OSError, ValueError):  # the watcher then has CPU use and output
+            with contextlib.suppress(OSError, ValueError):  # the watcher then judges by CPU use and output
                 _current = Pulse(path)
     return _current or None  # type: ignore[return-value]
 
 
 def phase(name: str, strict: bool = False) -> contextlib.AbstractContextManager[None]:
-    """A phase of this process, if it has a pulse."""
+    """Mark a block as a phase of this process, if it has a pulse."""
     pulse = current()
     return pulse.during(name, strict) if pulse else contextlib.nullcontext()
 
@@ -82,8 +82,8 @@ _waited = set()  # type: set[str]
 
 
 def waiting(by: str) -> contextlib.AbstractContextManager[None]:
-    """A phase that only waits for other ranks, in a function of that name. CPU use is then not a sign of life, except
-    the first time, when the framework prepares what it calls."""
+    """Mark a block as a phase that only waits for other ranks, in a function of that name. CPU use is then not a sign
+    of life, except the first time, when the framework prepares what it calls."""
     first = by not in _waited
     _waited.add(by)
     return phase("waiting for other ranks", strict=not first)

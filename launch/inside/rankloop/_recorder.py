@@ -25,8 +25,8 @@ class Recorder:
     """
 
     def __init__(self, path: str, rank: int, attempt: int) -> None:
-        self.step = 0  # number of the last
-        self.written = 0  # how many so far
+        self.step = 0  # number of the last step
+        self.written = 0  # number of steps recorded so far
         self._path, self._rank, self._attempt = path, rank, attempt
         self._prefix = f'{{"rank":{rank},"attempt":{attempt},"step":'
         self._lines: deque[str] = deque()
@@ -44,7 +44,7 @@ class Recorder:
         self._start_flushing()
 
     def is_open(self) -> bool:
-        """Whether a step that begins now, in this thread, can be recorded."""
+        """Return whether a step that begins now, in this thread, can be recorded."""
         if self._closed:
             self._warn_of_end("step")
         elif get_ident() != self._thread:
@@ -68,7 +68,7 @@ class Recorder:
         self._lines.append(line + "}\n")
         if self._pulse:
             self._pulse.beat(self.step)
-        if time.perf_counter() - self._flushed >= INTERVAL:  # also where no thread could be started
+        if time.perf_counter() - self._flushed >= INTERVAL:  # also if no thread could be started
             self.flush()
 
     def note(self, values: dict[str, Any]) -> None:
@@ -106,7 +106,7 @@ class Recorder:
         self._lines.clear()
 
     def _warn_of_end(self, what: str) -> None:
-        if not self._failed:  # that has been said
+        if not self._failed:  # otherwise the user has been told already
             warn(f"a {what} after the end of the program is not recorded")
 
     def _start_flushing(self) -> None:
@@ -120,16 +120,16 @@ class Recorder:
 
         try:
             threading.Thread(target=flush, name="rankloop", daemon=True).start()
-        except RuntimeError:  # the limit on threads: those that are waiting go with the next step
+        except RuntimeError:  # the limit on threads: waiting lines are then written with the next step
             pass
 
 
-_current = None  # type: Recorder | bool | None  # None: not asked for yet; False: nothing is recorded in this process
+_current = None  # type: Recorder | bool | None  # None: not made yet; False: nothing is recorded in this process
 _making = allocate_lock()
 
 
 def current() -> Recorder | None:
-    """The recorder of this process, made on first use; None if the launcher has not started it."""
+    """Return the recorder of this process, made on first use; None if the launcher has not started it."""
     global _current
     if _current is None:
         with _making:
@@ -165,12 +165,13 @@ os.register_at_fork(after_in_child=_forget)
 
 
 def count(examples: Any, *batch: Any) -> int | None:
-    """Examples of a step, as given or as a function returns them for a batch; None if that is not a number."""
+    """Return the number of examples in a step, as given or as a function returns it for a batch; None if that is not a
+    number."""
     if examples is None or examples.__class__ is int and examples >= 0:
         return examples
     try:
         number: Any = examples(*batch) if batch else examples
-        if isinstance(number, (str, bytes)):  # for which % means something else
+        if isinstance(number, (str, bytes)):  # in which % means something else
             number = None
         else:
             number = int(number) if hasattr(number, "__index__") or number % 1 == 0 else None
@@ -184,7 +185,7 @@ def count(examples: Any, *batch: Any) -> int | None:
 
 
 def number_of(value: Any) -> int | None:
-    """The number of a step, as given; None if it is not an integer, so that counting continues."""
+    """Return the number of a step, as given; None if it is not an integer, so that counting continues."""
     if value is None or value.__class__ is int:
         return value
     try:

@@ -17,7 +17,7 @@ _LEAVE_AT = float(os.environ.get("LAUNCH_LEAVE_AT") or "inf")  # Unix seconds
 
 
 def requested(rank: int) -> bool:
-    """Whether it is; the first call begins to listen."""
+    """Return whether the program is to save and leave; the first call begins to listen."""
     global _asked
     if _asked is None:
         _asked = _listen(rank)

@@ -1,5 +1,4 @@
-"""The toolkit behind this package, for the process in which somebody asks for it: what launches studies and reads
-them."""
+"""Imports the toolkit behind this package, which launches studies and reads them, in a process that asks for it."""
 
 from __future__ import annotations
 
@@ -14,11 +13,11 @@ if TYPE_CHECKING:
     import types
 
 _PACKAGES = ("launch", "profiling", "workloads")
-_NEEDED = ("numpy", "psutil", "submitit")  # what is found out now is not found out in the middle of a study
+_NEEDED = ("numpy", "psutil", "submitit")  # checked at once, so that a study does not fail half-way
 
 
 def api(wanted: str) -> types.ModuleType:
-    """The module that has what is wanted.
+    """Return the module that has the wanted name.
 
     Raises
     ------

@@ -21,7 +21,7 @@ class Stat(NamedTuple):
 
 
 def stat(pid: int) -> Stat | None:
-    """What is known of a process; None if there is none, or only its exit status is left."""
+    """Return what is known about a process; None if there is none, or only its exit status is left."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -33,7 +33,7 @@ def stat(pid: int) -> Stat | None:
 
 
 def trees(roots: list[int]) -> dict[int, dict[int, Stat]]:
-    """For each process that lives, itself and all processes that it has started, by pid."""
+    """Return, for each of these processes that is alive, itself and all processes that it has started, by pid."""
     every = {int(name): found for name in os.listdir("/proc") if name.isdecimal() and (found := stat(int(name)))}
     children: dict[int, list[int]] = {}
     for pid, found in every.items():
@@ -50,7 +50,7 @@ def trees(roots: list[int]) -> dict[int, dict[int, Stat]]:
 
 
 def transferred(pid: int) -> int:
-    """Bytes that a process has read from disks and written to them; 0 where that cannot be seen."""
+    """Return the bytes that a process has read from disks and written to them; 0 if that cannot be seen."""
     with contextlib.suppress(OSError):
         with open(f"/proc/{pid}/io") as file:
             return sum(int(number) for number in re.findall(r"^(?:read|write)_bytes: (\d+)", file.read(), re.MULTILINE))
@@ -66,7 +66,7 @@ class Thread(NamedTuple):
 
 
 def threads(pid: int) -> dict[int, Thread]:
-    """What the threads of a process have used, by thread number; empty if the kernel does not count it."""
+    """Return what the threads of a process have used, by thread number; empty if the kernel does not count it."""
     found = {}
     with contextlib.suppress(OSError):
         for name in os.listdir(f"/proc/{pid}/task"):
@@ -77,21 +77,21 @@ def threads(pid: int) -> dict[int, Thread]:
 
 
 def polls(pid: int) -> bool:
-    """Whether it has loaded Horovod, whose thread looks for messages a thousand times a second."""
+    """Return whether a process has loaded Horovod, whose thread looks for messages a thousand times a second."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", "rb") as file:
         return b"/horovod/" in file.read()
     return False
 
 
 def catches(pid: int, number: int) -> bool:
-    """Whether a process handles a signal; if not, the signal would end it."""
+    """Return whether a process handles a signal; if not, the signal would end it."""
     mask = _status(pid, "SigCgt")
     return bool(mask) and bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def waits(pid: int) -> list[str]:
-    """Where each thread of a process is in the kernel, if that is readable: its state, what it waits for, its system
-    call."""
+    """Return where each thread of a process is in the kernel, if that is readable: its state, what it waits for, its
+    system call."""
     lines = []
     with contextlib.suppress(OSError):
         for thread in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
@@ -105,7 +105,7 @@ def waits(pid: int) -> list[str]:
 
 
 def command(pid: int) -> str:
-    """The words that a process was started with."""
+    """Return the words that a process was started with."""
     return _read(f"/proc/{pid}/cmdline").replace("\0", " ").strip()[:200]
 
 

@@ -40,7 +40,7 @@ def show(python: bool) -> None:
 
 
 def find(pid: int, name: str) -> str | None:
-    """The path by which a process's descriptor of that name can be opened, or None."""
+    """Return the path by which a process's descriptor of that name can be opened, or None."""
     folder = f"/proc/{pid}/fd"
     try:
         for entry in os.listdir(folder):
@@ -52,7 +52,7 @@ def find(pid: int, name: str) -> str | None:
 
 
 def read(path: str) -> Beat | None:
-    """A pulse; None if none was written yet, or one is being written now."""
+    """Return a pulse; None if none has been written yet, or one is being written now."""
     try:
         with open(path, "rb") as file:
             text = file.read(_SIZE).decode(errors="replace")

@@ -10,20 +10,21 @@ from launch.record.failures import hang
 from launch.record.rundir import RunDir
 
 _USES = 0.05
-"""A rank that takes so many cores uses CPU. With Horovod this shows nothing, because its thread takes 0.1 while it
-waits."""
+"""Number of cores in use from which on a rank counts as using CPU. With Horovod this shows nothing, because its thread
+uses 0.1 cores while it waits."""
 
 _COMPUTES = 0.5
-"""A rank that takes so many cores uses CPU, whatever libraries it has loaded."""
+"""Number of cores in use from which on a rank counts as using CPU, whatever libraries it has loaded."""
 
 _TURN_NS, _WANTS = 500_000, 0.2
-"""A thread computes if its turns on a core last so long, and it runs or is ready to run for such a part of the time.
-This holds however many others want the cores: turns last 2.3 ms with eight processes per core, and 0.1 ms in a thread
-that polls."""
+"""A thread computes if its turns on a core last at least this long, and it runs or is ready to run for at least this
+fraction of the time. This holds however many others want the cores: turns last 2.3 ms with eight processes per core,
+and 0.1 ms in a thread that polls."""
 
 
 _ALWAYS = 0.95
-"""A thread that wants a core for such a part of the time computes, however short its turns are on a very busy node."""
+"""A thread that wants a core for at least this fraction of the time computes, however short its turns are on a very
+busy node."""
 
 
 class Watched:
@@ -32,20 +33,20 @@ class Watched:
     Parameters
     ----------
     run : RunDir
-        Of the run.
+        The run.
     rank : int
-        Its number.
+        Number of the rank.
     pid : int
-        Its process, which is alive.
+        Id of its process, which is alive.
 
     Attributes
     ----------
     idle_s : float
         Seconds without a sign of life.
     steps : bool
-        Whether it has shown steps, or phases.
+        Whether the rank has shown steps or phases.
     strict : bool
-        Whether it shows them now, so that no other sign counts.
+        Whether it shows them now, so that no other sign of life counts.
     """
 
     def __init__(self, run: RunDir, rank: int, pid: int) -> None:
@@ -57,7 +58,7 @@ class Watched:
         self.steps = self.strict = False
         self.state = ""
         self.at = ""  # where it is in its program, known once its stacks are kept
-        self.waits = 0  # for others, as its stacks show: see `stacks`
+        self.waits = 0  # 0, 1 or 2: whether it waits for others, as its stacks show: see `stacks`
         self.tree: dict[int, processes.Stat] = {}
         self._pulse = pulse.find(pid, pulse.PULSE)
         self._count, self._cpu_s, self._bytes = 0, 0.0, 0
@@ -65,19 +66,19 @@ class Watched:
         self._lines = hang.NewLines(run.rank_steps(rank))
 
     def lives(self) -> bool:
-        """Whether its process is still there."""
+        """Return whether its process is still there."""
         found = processes.stat(self.pid)
         return found is not None and found.began == self._began
 
     def look(self, tree: dict[int, processes.Stat], elapsed_s: float, counted_s: float, printed: bool) -> None:
-        """Look for signs since the last look.
+        """Look for signs of life since the last look.
 
         Parameters
         ----------
         tree : dict
-            Its process and all processes that it has started.
+            The process of the rank and all processes that it has started.
         elapsed_s : float
-            Since the last look.
+            Seconds since the last look.
         counted_s : float
             Seconds to add to its idle time if there are no signs.
         printed : bool
@@ -139,7 +140,7 @@ class Watched:
                     pass
 
     def facts(self) -> dict[str, Any]:
-        """What the other watchers are told about it."""
+        """Return what the other watchers are told about the rank."""
         return {
             "rank": self.rank, "alive": self.alive, "idle_s": round(self.idle_s, 2), "steps": self.steps,
             "strict": self.strict, "step": self.step, "phase": self.phase, "state": self.state, "at": self.at,

@@ -11,7 +11,7 @@ from launch.node.hang import processes, pulse
 from launch.node.hang.signs import Watched
 from launch.record.rundir import RunDir
 
-_WAIT_S, _SETTLED_S = 3.0, 0.2  # for a rank to have written its stacks
+_WAIT_S, _SETTLED_S = 3.0, 0.2  # longest wait for the stacks of a rank; silence after which they are complete
 
 _FRAME = re.compile(r'  File "(.+)", line (\d+) in (.+)')
 _LIBRARY = re.compile(r"site-packages|dist-packages|/lib/python3|^<|" + re.escape(os.path.join(HOME, "launch")))
@@ -46,7 +46,7 @@ def keep(run: RunDir, attempt: int, node: int, host: str, ranks: Sequence[Watche
 
 
 def _python(pid: int, state: str) -> str:
-    """The stacks that a Python process writes on request; empty for a process that cannot be asked."""
+    """Return the stacks that a Python process writes on request; empty for a process that cannot be asked."""
     path = pulse.find(pid, pulse.STACKS)
     if path is None or state in processes.STATES or not processes.catches(pid, pulse.SIGNAL):
         return ""
@@ -66,8 +66,8 @@ def _python(pid: int, state: str) -> str:
 
 
 def _place(rank: Watched, text: str) -> tuple[str, int]:
-    """Where a rank is in its program, in short, and whether it waits for the others there: 2 in a collective, 1 for a
-    message, which may be of another rank or of somebody else, 0 otherwise."""
+    """Return where a rank is in its program, in short, and whether it waits for other ranks there: 2 in a collective, 1
+    for a message, which may come from another rank or from elsewhere, 0 otherwise."""
     others = rank.phase.startswith("waiting")
     # Python writes the main thread last.
     frames = [match.groups() for line in re.split(r"\n(?=(?:Current t|T)hread )", text)[-1].splitlines()

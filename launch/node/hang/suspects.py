@@ -10,7 +10,7 @@ from launch.record.rundir import RunDir
 
 
 def verdict(run: RunDir, attempt: int, timeout_s: float, reports: dict[int, dict[str, Any]]) -> Hang:
-    """The verdict on a run that hangs.
+    """Return the verdict on a run that hangs.
 
     Parameters
     ----------
@@ -43,14 +43,14 @@ def verdict(run: RunDir, attempt: int, timeout_s: float, reports: dict[int, dict
 
 
 def judged(ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The ranks by whose signs of life the run is judged. If steps are being made, these are the ranks that record
-    steps: others may use CPU only to wait for them."""
+    """Return the ranks by whose signs of life the run is judged. If steps are being made, these are the ranks that
+    record steps: others may use CPU only to wait for them."""
     by_steps = any(rank["strict"] for rank in ranks) and any(rank["step"] for rank in ranks)
     return [rank for rank in ranks if rank["steps"]] if by_steps else ranks
 
 
 def _behind(ranks: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:
-    """The rank that is behind, if one is, and why."""
+    """Return the rank that is behind, if one is, and why."""
     if not ranks:
         return None, "no rank is left"
     if len(ranks) == 1:
@@ -82,14 +82,14 @@ def _behind(ranks: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, str]:
 
 
 def _not_waiting(ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The ranks that wait for others least, if some do more."""
+    """Return the ranks that wait least for others, if some wait more."""
     least = min(rank["waits"] for rank in ranks)
     these = [rank for rank in ranks if rank["waits"] == least]
     return these if len(these) < len(ranks) else []
 
 
 def _apart(ranks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The ranks at the place where the fewest are, if most are elsewhere."""
+    """Return the ranks at the place in the program where the fewest are, if most are elsewhere."""
     places = Counter(rank["at"] for rank in ranks)
     at, count = places.most_common()[-1]
     return [rank for rank in ranks if rank["at"] == at] if 2 * count < len(ranks) else []

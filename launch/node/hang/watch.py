@@ -20,8 +20,8 @@ from launch.record.files import Unreadable, size_of
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 
-_KILL_WAIT_S = 3.0  # between SIGTERM and SIGKILL
-_VERDICT_S = 30.0  # to wait for the stacks of all nodes, and for the verdict on which rank is behind
+_KILL_WAIT_S = 3.0  # pause between SIGTERM and SIGKILL
+_VERDICT_S = 30.0  # longest wait for the stacks of all nodes, and for the verdict on which rank is behind
 _MOST_S, _LOOKS = 15.0, 8  # most seconds between two looks, and least number of looks within the timeout
 
 
@@ -84,7 +84,8 @@ class Watcher:
             pass
 
     def _read(self, node: int) -> tuple[dict[str, Any], float]:
-        """The report of a node (empty before its first), and for how many seconds of our clock it has not changed."""
+        """Return the report of a node (empty before its first), and for how many seconds of our clock it has not
+        changed."""
         before, since = self._others.get(node, ({}, 0.0))
         report = hang.report(self.run.watched(self.attempt, node)) or before
         since = since if report.get("looks") == before.get("looks") else self._clock
@@ -92,7 +93,7 @@ class Watcher:
         return report, self._clock - since
 
     def _decides(self) -> bool:
-        """Whether no watcher of an earlier node is present: it may have ended together with its ranks."""
+        """Return whether no watcher of an earlier node is present: it may have ended together with its ranks."""
         for node in range(self.node):
             report, since_s = self._read(node)
             ended = report and not any(rank["alive"] for rank in report["ranks"])
@@ -101,7 +102,7 @@ class Watcher:
         return True
 
     def _hangs(self) -> float | None:
-        """For how long no rank of the run has shown a sign of life, if that is too long; else None."""
+        """Return for how long no rank of the run has shown a sign of life, if that is too long; otherwise None."""
         ranks = []
         for node in range(self.nodes):
             report, since_s = self._read(node)
@@ -132,7 +133,7 @@ class Watcher:
                 time.sleep(0.1)
 
     def _all_kept(self) -> bool:
-        """Whether every watcher that is present has kept the stacks of its ranks."""
+        """Return whether every watcher that is present has kept the stacks of its ranks."""
         for node in range(self.nodes):
             report, since_s = self._read(node)
             alive = any(rank["alive"] for rank in report.get("ranks", ()))

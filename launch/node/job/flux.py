@@ -1,6 +1,6 @@
-"""The Flux job that this process is part of; for the same of Slurm see `launch.node.job.slurm`.
+"""The Flux job that this process is part of; the counterpart of `launch.node.job.slurm`.
 
-A batch job is a Flux instance of its own. Its id is that in the instance around it, which ``flux --parent`` asks.
+A batch job is a Flux instance of its own. Its id is the one in the instance around it, which ``flux --parent`` asks.
 """
 
 import json
@@ -21,28 +21,28 @@ _LOST = r"node failure on (\S+)"
 
 
 def number() -> str | None:
-    """The id of this job as a decimal number; None outside of a job."""
+    """Return the id of this job as a decimal number; None outside of a job."""
     return flux.number(os.environ) or None
 
 
 def nodes() -> str:
-    """The hosts of this job."""
+    """Return the hosts of this job."""
     return _run("flux", "hostlist", "local").strip()
 
 
 def is_at_work(job: str | None) -> bool:
-    """Whether another job has processes, if Flux answers."""
+    """Return whether another job has processes, if Flux answers."""
     return job is not None and job != number() and _show(job).get("state") in _AT_WORK
 
 
 def lost(hosts: Sequence[str]) -> set[str]:
-    """Those of the given nodes whose loss has ended this job, if Flux answers."""
+    """Return the given nodes whose loss has ended this job, if Flux answers."""
     note = re.search(_LOST, str(_exception().get("note", "")))
     return {*hosts} & {*hostlist.expand(note[1])} if note else set()
 
 
 def ended_by() -> str | None:
-    """Why Flux is ending this job; None if it is not ending it, or does not answer."""
+    """Return why Flux is ending this job; None if it is not ending it, or does not answer."""
     exception = _exception()
     if not exception.get("occurred"):
         return None

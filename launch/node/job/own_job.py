@@ -13,12 +13,12 @@ _OTHERS = ("pbs", "flux")
 
 
 def of(plan: Plan) -> Any:
-    """The module that knows the job of a run."""
+    """Return the module that knows the job of a run."""
     return importlib.import_module(f"launch.node.job.{plan.scheduler if plan.scheduler in _OTHERS else 'slurm'}")
 
 
 def noted(plan: Plan) -> dict[str, Any]:
-    """What the beginning of an attempt records of its job; nothing outside of one."""
+    """Return what the beginning of an attempt records about its job; empty outside of a job."""
     own = of(plan)
     if (number := own.number()) is None:
         return {}
@@ -28,7 +28,7 @@ def noted(plan: Plan) -> dict[str, Any]:
 
 
 def lost(plan: Plan, hosts: Sequence[str]) -> set[str]:
-    """Those of the given nodes that the scheduler has lost, if it answers."""
+    """Return the given nodes that the scheduler has lost, if it answers."""
     return of(plan).lost(hosts) if hosts else set()
 
 
@@ -43,8 +43,8 @@ def note_lost(run: RunDir, plan: Plan) -> None:
 
 
 def made(run: RunDir, plan: Plan, submission: int | None, least: int = 0) -> int:
-    """How many attempts the job has made: Slurm counts its starts, and a job with spare nodes may make several in one.
-    Other schedulers do not count, and what they were given again counts as the same job."""
+    """Return how many attempts the job has made: Slurm counts its starts, and a job with spare nodes may make several
+    in one. Other schedulers do not count, and what they were given again counts as the same job."""
     own = [event for event in run.events("started") if submission is not None and event.get("submission") == submission]
     if plan.backend in _OTHERS:
         return len(own)
@@ -52,6 +52,6 @@ def made(run: RunDir, plan: Plan, submission: int | None, least: int = 0) -> int
 
 
 def again(run: RunDir, plan: Plan, submission: int | None, reason: str | None) -> str:
-    """Have the run started again, whose attempt has ended for this reason; return what was done."""
+    """Have a run started again whose attempt has ended for this reason; return what was done."""
     own = of(plan)
     return own.requeue(run, submission, reason) if plan.backend in _OTHERS else own.requeue()

@@ -1,4 +1,4 @@
-"""The PBS job that this process is part of; for the same of Slurm see `launch.node.job.slurm`."""
+"""The PBS job that this process is part of; the counterpart of `launch.node.job.slurm`."""
 
 import datetime
 import json
@@ -17,12 +17,12 @@ _REQUEUED = 60  # substate of a job that is ended to be run again
 
 
 def number() -> str | None:
-    """The id of this job, a task of an array as ``13[2].server``; None outside of a job."""
+    """Return the id of this job, a task of an array as ``13[2].server``; None outside of a job."""
     return os.environ.get("PBS_JOBID")
 
 
 def nodes() -> str:
-    """The hosts of this job."""
+    """Return the hosts of this job."""
     try:
         return ",".join(dict.fromkeys(Path(os.environ["PBS_NODEFILE"]).read_text().split()))
     except (KeyError, OSError):
@@ -30,19 +30,20 @@ def nodes() -> str:
 
 
 def is_at_work(job: str | None) -> bool:
-    """Whether another job has processes, if PBS answers."""
+    """Return whether another job has processes, if PBS answers."""
     return job is not None and job != number() and _show(job).get("job_state") in _AT_WORK
 
 
 def lost(hosts: Sequence[str]) -> set[str]:
-    """Those of the given nodes whose daemon PBS does not reach, if PBS answers."""
+    """Return the given nodes whose daemon PBS does not reach, if PBS answers."""
     short = {host.partition(".")[0]: host for host in hosts}  # PBS_NODEFILE may say more than PBS's own names
     said = _asked(["pbsnodes", "-F", "json", *short]).get("nodes", {})
     return {short[name] for name in short if _LOST & {*str(said.get(name, {}).get("state", "")).split(",")}}
 
 
 def ended_by() -> str | None:
-    """Why PBS is ending this job; None if it does not say so: of a job that is deleted it says nothing."""
+    """Return why PBS is ending this job; None if PBS does not say so: about a job that is being deleted it says
+    nothing."""
     said = _show(number() or "")
     if not said:
         return None

@@ -11,18 +11,18 @@ _ANSWER_S = 60.0
 
 
 def resubmit(run: RunDir, submission: int | None, by: Sequence[str] = (), read: Callable[[str], str] = str) -> str:
-    """Submit the job again by the command that the launcher has left; return what was done.
+    """Submit the job again with the command that the launcher has left; return what was done.
 
     Parameters
     ----------
     run : RunDir
         The run, whose attempt has ended.
     submission : int or None
-        Number of its job.
+        Number of the job of the run.
     by : sequence of str
         Words in place of the command's first one, if any.
     read : function
-        Makes the id from what the command prints.
+        Function that gets the id from what the command prints.
     """
     words = again.command(run, submission) if submission is not None else None
     if words is None or submission is None:

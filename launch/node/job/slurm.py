@@ -11,7 +11,7 @@ _CLEANING_UP_S = 150.0  # a silent node is asked again after KillWait + 2 Messag
 
 
 def number() -> str | None:
-    """The job ID by which Slurm knows this job, or None outside of a job.
+    """Return the job ID by which Slurm knows this job, or None outside of a job.
 
     A task of an array is ARRAY_TASK: the SLURM_JOB_ID of its last task is that of the whole array.
     """
@@ -20,17 +20,17 @@ def number() -> str | None:
 
 
 def restarts() -> int:
-    """How often Slurm has started this job again."""
+    """Return how often Slurm has started this job again."""
     return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
 def nodes() -> str:
-    """The nodes of this job, without those that it has lost since, if Slurm answers."""
+    """Return the nodes of this job, without those that it has lost since, if Slurm answers."""
     return _show(number() or "").get("NodeList") or os.environ.get("SLURM_JOB_NODELIST", "")
 
 
 def lost(hosts: Sequence[str]) -> set[str]:
-    """Those of the given nodes to which Slurm gives no work, if Slurm answers."""
+    """Return the given nodes to which Slurm gives no work, if Slurm answers."""
     said = _run("sinfo", "-a", "-h", "-N", "-o", "%N %t", "-n", ",".join(hosts)).stdout
     return {
         host for host, state in (line.split() for line in said.splitlines()) if re.match(r"down|drain|fail|.*\*", state)
@@ -38,8 +38,8 @@ def lost(hosts: Sequence[str]) -> set[str]:
 
 
 def is_at_work(job: str | None) -> bool:
-    """Whether another job has processes, if Slurm answers. Waits for the nodes of a job that has ended to report
-    that."""
+    """Return whether another job has processes, if Slurm answers. Wait for the nodes of a job that has ended to report
+    its end."""
     deadline = time.monotonic() + _CLEANING_UP_S
     while job is not None and job != number():
         state = _show(job).get("JobState")
@@ -50,7 +50,8 @@ def is_at_work(job: str | None) -> bool:
 
 
 def ended_by() -> str | None:
-    """Why Slurm is ending this job, in which this process runs; None if Slurm is not ending it, or does not answer."""
+    """Return why Slurm is ending this job, in which this process runs; None if Slurm is not ending it, or does not
+    answer."""
     job = number()
     said = _show(job) if job else {}
     if said.get("PreemptTime", "None") != "None":  # Slurm has sent SIGTERM, and waits for the end

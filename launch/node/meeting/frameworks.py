@@ -27,7 +27,7 @@ _READERS = ("tensorflow", "subprocess", "multiprocessing")
 
 
 def variables(rank: Rank) -> dict[str, str]:
-    """The variables of JAX and Keras, once this rank knows where to meet rank 0."""
+    """Return the variables of JAX and Keras, once this rank knows where to meet rank 0."""
     coordinator, size, number = os.environ["JAX_COORDINATOR_ADDRESS"], str(rank.size), str(rank.rank)
     wanted = {
         "JAX_NUM_PROCESSES": size,  # read by many scripts, though not by JAX itself
@@ -46,15 +46,15 @@ def set_tf_config(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_
     Parameters
     ----------
     plan : Plan
-        Of the run.
+        Plan of the run.
     rank : Rank
-        Who this is.
+        The rank of this process.
     meeting : Path
         Folder of the run in which ranks meet.
     attempt : int
-        Start of the run.
+        Number of the attempt.
     patience_s : float
-        How long to wait for the others; TF_CONFIG is not set if one of them does not come.
+        Seconds to wait for the others; TF_CONFIG is not set if one of them does not come.
     """
     if not 1 < plan.size <= _TF_WORKERS_MOST or "TF_CONFIG" in os.environ or plan.independent:
         return
@@ -83,7 +83,7 @@ def set_tf_config(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_
 
 
 def _workers(plan: Plan, rank: Rank, nodes: list[Path], note: Path, patience_s: float) -> list[str]:
-    """Address and port of each rank, in the order of their numbers; empty if one has not come in time.
+    """Return the address and port of each rank, in the order of their numbers; empty if one has not come in time.
 
     They are in one file for each node. Rank 0 gathers them in a note for the others, but may never be asked to.
     """

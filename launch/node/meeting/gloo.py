@@ -16,7 +16,7 @@ from launch.record.rundir import RunDir
 
 _MODULE = "horovod.common.basics"  # where ``hvd.init`` is, whatever the framework
 _POLL_S = 0.02
-_RANKS_A_SECOND = 5000  # requests that the chief's server can answer
+_RANKS_A_SECOND = 5000  # requests per second that the chief's server can answer
 
 
 def start_together(patience_s: float) -> None:
@@ -25,7 +25,7 @@ def start_together(patience_s: float) -> None:
     Parameters
     ----------
     patience_s : float
-        How long to wait for the last.
+        Seconds to wait for the last rank.
     """
     if "HOROVOD_GLOO_RENDEZVOUS_ADDR" in os.environ:
         imports.after(_MODULE, lambda module: _wait_before_init(module, patience_s))

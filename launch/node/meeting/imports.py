@@ -14,9 +14,9 @@ def after(name: str, change: Callable[[ModuleType], object]) -> None:
     Parameters
     ----------
     name : str
-        The module, with the packages that it is in.
+        Full name of the module.
     change : callable
-        Gets the module.
+        Function that is called with the module.
     """
     sys.meta_path.insert(0, _Finder(name, change))  # pyright: ignore[reportArgumentType]
 

@@ -27,7 +27,7 @@ from launch.record.writing import publish
 if TYPE_CHECKING:
     from launch.node.meeting.server import RendezvousServer
 
-_server: "RendezvousServer | None" = None  # the chief's
+_server: "RendezvousServer | None" = None  # set on the chief
 
 
 def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float) -> dict[str, str]:
@@ -36,15 +36,15 @@ def meet(plan: Plan, rank: Rank, meeting: Path, attempt: int, patience_s: float)
     Parameters
     ----------
     plan : Plan
-        Of the run.
+        Plan of the run.
     rank : Rank
-        Who this is.
+        The rank of this process.
     meeting : Path
         Folder of the run in which ranks meet.
     attempt : int
-        Start of the run.
+        Number of the attempt.
     patience_s : float
-        How long to wait for the chief.
+        Seconds to wait for the chief.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def close() -> None:
 
 
 def horovod(rank: Rank, address: str, port: int, secret: str) -> dict[str, str]:
-    """The variables from which Horovod starts a rank over Gloo."""
+    """Return the variables from which Horovod starts a rank over Gloo."""
     from launch.node.meeting.server import address_for_horovod
 
     values = {
@@ -147,7 +147,7 @@ def _wait_for(note: Path, patience_s: float) -> dict[str, Any]:
 
 
 def _reach(places: list[tuple[str, int]], secret: str) -> tuple[tuple[str, int], str]:
-    """The first place at which the chief answers, and the address of this host on the way there."""
+    """Return the first place at which the chief answers, and the address of this host on the way there."""
     if not secret:
         return places[0], places[0][0]
     from launch.node.meeting.server import knock
@@ -171,12 +171,12 @@ _NO_IPV4 = (
 
 
 def _machine() -> str:
-    """What tells this machine from others, whatever name and addresses its processes see."""
+    """Return what distinguishes this machine from others, whatever name and addresses its processes see."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def _addresses(interface: str | None) -> list[str]:
-    """The IPv4 addresses at which others may reach this host, the most likely one first."""
+    """Return the IPv4 addresses at which others may reach this host, the most likely one first."""
     by_interface = dict(interfaces())
     if interface:
         if interface not in by_interface:
@@ -186,7 +186,7 @@ def _addresses(interface: str | None) -> list[str]:
             )
         return [by_interface[interface]]
     try:
-        # As bytes: for text Python imports the tables of international names.
+        # The name is given as bytes: for text, Python would import the tables of international names.
         named = str(socket.getaddrinfo(socket.gethostname().encode(), None, socket.AF_INET)[0][4][0])
     except OSError:
         named = "127.0.0.1"
@@ -198,7 +198,7 @@ def _addresses(interface: str | None) -> list[str]:
 
 
 def _interface(address: str) -> str:
-    """The network interface that has an address."""
+    """Return the network interface that has an address."""
     return next((name for name, own in interfaces() if own == address), "lo")
 
 
@@ -207,8 +207,8 @@ _SIOCGIFCONF = 0x8912
 
 
 def interfaces() -> list[tuple[str, str]]:
-    """The interfaces of this host that are up, and their IPv4 addresses. Does not use psutil, whose import takes 50
-    ms."""
+    """Return the interfaces of this host that are up, and their IPv4 addresses. Does not use psutil, whose import takes
+    50 ms."""
     size = struct.calcsize("16s16s8x")  # size of a struct ifreq, which holds a name and a struct sockaddr_in
     room = bytearray(1024 * size)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
@@ -220,7 +220,7 @@ def interfaces() -> list[tuple[str, str]]:
 
 
 def own_address(plan: Plan, chief: str) -> str:
-    """The address of this host on the way to another."""
+    """Return the address of this host on the way to another."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
             way.connect((chief, 9))  # nothing is sent
@@ -230,12 +230,12 @@ def own_address(plan: Plan, chief: str) -> str:
 
 
 def own_port() -> int:
-    """A free port that the kernel gives to no connection by chance, and that no other run on this host was told to
-    use."""
+    """Return a free port that the kernel never assigns to a connection itself, and that no other run on this host was
+    told to use."""
     low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     parts = [part for part in (range(10000, min(low, 65536)), range(max(high + 1, 10000), 65536)) if part]
     ports = list(itertools.chain.from_iterable(parts or [range(1024, 10000)]))
-    first = int.from_bytes(os.urandom(4)) % len(ports)  # so two launchers that start together seldom try the same
+    first = int.from_bytes(os.urandom(4)) % len(ports)  # so two launchers that start together seldom try the same port
     for port in ports[first:] + ports[:first]:
         # Until the program listens there, a socket name reserves this port. It ends with this process and is valid for
         # this network namespace.

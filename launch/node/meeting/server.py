@@ -20,8 +20,8 @@ import threading
 import time
 
 _CONNECTIONS = 128  # at once; a process usually has 1,024 descriptors, which the program needs for itself
-_SECRET_S = 5.0  # for a connection to show the secret
-_REQUEST_S = 60.0  # for a whole request with the secret, and its answer
+_SECRET_S = 5.0  # time for a connection to show the secret
+_REQUEST_S = 60.0  # time for a whole request with the secret, and its answer
 _HEAD = 8192  # bytes of a request before its body
 _BACKLOG = 4096  # all ranks may come at once
 _OK, _FORBIDDEN, _NOT_FOUND = b"200 OK", b"403 Forbidden", b"404 Not Found"
@@ -38,11 +38,11 @@ class RendezvousServer:
     Attributes
     ----------
     secret : str
-        To be handed to the ranks of the run.
+        The secret, to be handed to the ranks of the run.
     places : list of (str, int)
         Address and port of each listener.
     values : dict of str to bytes
-        What the ranks have stored.
+        The values that the ranks have stored, by key.
     """
 
     def __init__(self, addresses: list[str]) -> None:
@@ -60,12 +60,12 @@ class RendezvousServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._closing = True
         self._thread.join()
 
     def _serve(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # for the program, in the main thread
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # signals are left to the main thread
         while not self._closing:
             for key, _ in self._selector.select(0.1):
                 key.data()
@@ -92,7 +92,8 @@ class RendezvousServer:
         self._go_on(connection)  # most requests have arrived by now
 
     def _make_room(self) -> bool:
-        """Drop the oldest connection that has not shown the secret, after checking once more whether it does."""
+        """Drop the oldest connection that has not shown the secret, after checking once more whether it does; return
+        whether there is room."""
         stranger = next((each for each in self._connections if not each.known), None)
         if stranger:
             self._go_on(stranger)
@@ -136,7 +137,7 @@ class _Connection:
         self.answer = memoryview(b"")  # the part of it that is still to be sent
         self._port = accepted.getsockname()[1]
         self._received = bytearray()
-        self._method, self._key, self._begin, self._end = b"", "", 0, 0  # of the request, and where its body is
+        self._method, self._key, self._begin, self._end = b"", "", 0, 0  # the request, and the place of its body
 
     def read(self, store: RendezvousServer) -> memoryview:
         """Read on; return the answer once the request is complete, and nothing before that.
@@ -180,7 +181,8 @@ class _Connection:
 
 
 def _same(one: bytes, other: bytes) -> bool:
-    """Whether they are equal, in a time that says nothing about where they differ; `hmac` would have to be imported."""
+    """Return whether two texts are equal, in a time that does not show where they differ; `hmac` would have to be
+    imported."""
     return int.from_bytes(one, "big") ^ int.from_bytes(other, "big") == 0
 
 
@@ -189,7 +191,7 @@ def _answer(status: bytes, body: bytes = b"") -> memoryview:
 
 
 def address_for_horovod(address: str, port: int, secret: str) -> str:
-    """The value for HOROVOD_GLOO_RENDEZVOUS_ADDR."""
+    """Return the value for HOROVOD_GLOO_RENDEZVOUS_ADDR."""
     return f"{address}:{port}/{secret}"
 
 

@@ -15,11 +15,11 @@ def note(run: RunDir, rank: Rank, attempt: int) -> None:
     Parameters
     ----------
     run : RunDir
-        Of the run.
+        The run.
     rank : Rank
-        Who this is.
+        The rank of this process.
     attempt : int
-        Start of the run.
+        Number of the attempt.
     """
     if not rank.is_chief or rank.size == 1:
         return

@@ -49,7 +49,7 @@ def run(words: list[str], cwd: str, alone: bool) -> None:
     Parameters
     ----------
     words : list of str
-        Its path or name on PATH, and its arguments.
+        Path of the program or its name on PATH, and its arguments.
     cwd : str
         The folder to work in.
     alone : bool
@@ -60,7 +60,7 @@ def run(words: list[str], cwd: str, alone: bool) -> None:
     Refusal
         If it cannot be started on this machine.
     SystemExit
-        With its exit status, unless that is 0.
+        If the program's exit status is not 0; raised with that status.
     Ended
         If a signal has ended it.
     """
@@ -104,8 +104,8 @@ def run(words: list[str], cwd: str, alone: bool) -> None:
 
 
 def _names_the_warning(words: list[str]) -> bool:
-    """Whether a script, or text for a shell, has SIGUSR2 in it. A shell can set no trap for a signal that is ignored
-    when it starts."""
+    """Return whether a script, or text for a shell, has SIGUSR2 in it. A shell can set no trap for a signal that is
+    ignored when it starts."""
     if any("USR2" in word for word in words):
         return True
     for path in filter(os.path.isfile, [shutil.which(words[0]) or words[0], *words[1:]]):

@@ -21,7 +21,7 @@ class Copies:
     Parameters
     ----------
     pairs : sequence of (str, str)
-        Each folder, links resolved, and its copy.
+        Each folder, with links resolved, and its copy.
     """
 
     def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -29,7 +29,7 @@ class Copies:
         self._real = [os.path.join(os.path.realpath(copy), "") for _, copy in pairs]
 
     def of(self, path: str) -> str | None:
-        """The copy of a file or folder. None if it was not copied (it is linked or left out), or is itself in a
+        """Return the copy of a file or folder. None if it was not copied (it is linked or left out), or is itself in a
         copy."""
         folder, name = os.path.split(path)
         for whole in dict.fromkeys([os.path.join(os.path.realpath(folder), name), os.path.realpath(path)]):
@@ -45,11 +45,12 @@ class Copies:
         return None
 
     def file(self, word: str) -> str:
-        """A script's copy; the word itself where there is none."""
+        """Return the copy of a script; the word itself if there is none."""
         return self.of(word) or word if word != "-m" else word
 
     def path(self, folders: Iterable[str]) -> list[str]:
-        """Folders in which Python looks for modules; those that have copies are replaced by their copies."""
+        """Return the folders in which Python looks for modules, with those that have copies replaced by their
+        copies."""
         found = []
         for folder in folders:
             if copy := self.of(folder) if folder else None:
@@ -75,8 +76,8 @@ class Copies:
             sys.meta_path.insert(0, self)  # type: ignore[arg-type]
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """The module that the other finders find under this name, taken from its copy if it has one; imports call
-        this."""
+        """Return the module that the other finders find under this name, taken from its copy if it has one; imports
+        call this."""
         # A package finds its modules by its own path. The toolkit itself stays the one that this rank runs.
         if path is not None or name in ("launch", "profiling", "rankloop"):
             return None

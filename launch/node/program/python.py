@@ -27,9 +27,9 @@ def run(words: list[str], cwd: str, ours: bool, copies: Copies) -> None:
     cwd : str
         The folder to work in.
     ours : bool
-        Whether it is a module of the toolkit, which needs the toolkit's packages.
+        Whether the program is a module of the toolkit, which needs the toolkit's packages.
     copies : Copies
-        Of the code, from which it is run.
+        Copies of the code, from which the program is run.
     """
     os.chdir(cwd)
     save_no_more()
@@ -63,7 +63,7 @@ def run(words: list[str], cwd: str, ours: bool, copies: Copies) -> None:
 
 
 def without_ours(trace: types.TracebackType | None) -> types.TracebackType | None:
-    """The traceback of an error in the program, from the program's own first line on."""
+    """Return the traceback of an error in the program, from the program's own first line on."""
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_NODE, START, "<frozen importlib")):
         trace = trace.tb_next
     return trace
@@ -73,12 +73,12 @@ _NODE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
 def _module(name: str) -> tuple[ModuleSpec, types.CodeType]:
-    """The specification and the code of what ``python -m`` would run.
+    """Return the specification and the code of what ``python -m`` would run.
 
     Raises
     ------
     ImportError
-        In Python's own words, if there is no such module, or it is not Python.
+        If there is no such module, or it is not Python; the message is Python's own.
     """
     spec = importlib.util.find_spec(name)
     if spec is not None and spec.submodule_search_locations is not None:

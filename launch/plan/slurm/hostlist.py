@@ -12,7 +12,7 @@ MOST = 1_000_000
 
 
 def expand(text: str) -> list[str]:
-    """The hosts of a list, in order.
+    """Return the hosts of a list, in order.
 
     Parameters
     ----------

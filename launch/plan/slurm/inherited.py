@@ -80,13 +80,13 @@ _BY_SLURM = (
     r"SLURM_((MEM|CPUS|NTASKS|GPUS|TRES|THREADS|TASKS)_PER_|GPUS$|DIST|OVERCOMMIT|PROFILE|GET_USER_ENV|EXPORT_ENV)|"
     r"SLURM_(LABELIO|OPEN_MODE|KILL_BAD_EXIT|WAIT|MPI_TYPE)$|SRUN_DEBUG$|SBATCH_|SLURMD_"
 )
-_ASKS_PBS = ("PBS_NODENUM", "PBS_TASKNUM")  # by which PBS knows who has it start tasks
+_ASKS_PBS = ("PBS_NODENUM", "PBS_TASKNUM")  # variables by which PBS knows which process has it start tasks
 # Variables that describe the job to its steps.
 _OF_JOB = r"SLURM_(CONF|JWT|SUBMIT_\w+|JOB_\w+|JOBID|CLUSTER_NAME|ARRAY_\w+|RESTART_COUNT|\w*TMPDIR)"
 
 
 def without_identity(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for processes of this machine: without what identifies this process in another job."""
+    """Return the environment for processes of this machine: without what identifies this process in another job."""
     chosen = set() if _RANKS.isdisjoint(environ) else _MEETING
     return {name: value for name, value in environ.items() if name not in chosen and not _is_identity(name)}
 
@@ -100,8 +100,8 @@ def _is_of_others(name: str) -> bool:
 
 
 def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for a job and for a scheduler's commands: without anything of another job or of Slurm, except
-    which cluster it is, and which Flux instance."""
+    """Return the environment for a job and for a scheduler's commands: without anything of another job or of Slurm,
+    except which cluster it is, and which Flux instance."""
     kept = without_identity(environ)
     return {
         name: value
@@ -111,8 +111,8 @@ def clean(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def of_step(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment for a step of this process's job: without what identifies this process in it, and without what
-    srun would read as options."""
+    """Return the environment for a step of this process's job: without what identifies this process in it, and without
+    what srun would read as options."""
     kept = without_identity(environ) | {name: environ[name] for name in _ASKS_PBS if name in environ}
     return {name: value for name, value in kept.items() if not name.startswith(_SLURM) or re.fullmatch(_OF_JOB, name)}
 
@@ -155,12 +155,12 @@ def take(request: Request, environ: Mapping[str, str] = os.environ) -> tuple[Req
 
 
 def rows(taken: Mapping[str, str], backend: str, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Lines of the plan: what is taken from the environment, and what is left out.
+    """Return lines of the plan: what is taken from the environment, and what is left out.
 
     Parameters
     ----------
     taken : mapping
-        The variables of Slurm that count.
+        The variables of Slurm that are taken.
     backend : str
         The run's backend. A run on this machine gets the whole environment, except what identifies this process in
         another job. A step also gets what describes its job.

@@ -13,7 +13,7 @@ UNLIMITED = 0
 
 
 def walltime(text: str | None) -> int | None:
-    """Seconds of a walltime as Slurm writes it; `UNLIMITED` for ``UNLIMITED``, ``INFINITE`` and 0.
+    """Return the seconds of a walltime as Slurm writes it; `UNLIMITED` for ``UNLIMITED``, ``INFINITE`` and 0.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def walltime(text: str | None) -> int | None:
 
 
 def duration(text: str, option: str) -> float:
-    """Seconds of a time that may also be written as 90s, 30m or 2h; other numbers are as in a walltime.
+    """Return the seconds of a time that may also be written as 90s, 30m or 2h; other numbers are as in a walltime.
 
     Raises
     ------
@@ -66,7 +66,7 @@ SHORTEST_HANG_S = 5.0
 
 
 def hang_timeout(text: str | None) -> float:
-    """Seconds of ``--hang-timeout``; 0 if it is not given.
+    """Return the seconds of ``--hang-timeout``; 0 if it is not given.
 
     Raises
     ------
@@ -83,27 +83,27 @@ def hang_timeout(text: str | None) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """A timeout as text for people."""
+    """Return a timeout as text for people."""
     return f"{seconds:g} s" if seconds < 120 else clock(round(seconds))
 
 
 def exceeds(time_s: int | None, limit_s: int | None) -> bool:
-    """Whether a walltime is longer than a limit; None is a time that was not given."""
+    """Return whether a walltime is longer than a limit; None is a time that was not given."""
     return bool(limit_s) and time_s is not None and (time_s == UNLIMITED or time_s > limit_s)
 
 
 def limit_text(time_s: int) -> str:
-    """A walltime as Slurm takes it, in whole minutes."""
+    """Return a walltime as Slurm takes it, in whole minutes."""
     return "UNLIMITED" if time_s == UNLIMITED else clock(60 * minutes(time_s))
 
 
 def clock(seconds: int) -> str:
-    """Seconds as Slurm writes them: D-HH:MM:SS."""
+    """Return seconds as Slurm writes them: D-HH:MM:SS."""
     days, rest = divmod(seconds, 86400)
     text = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
     return f"{days}-{text}" if days else text
 
 
 def minutes(seconds: int) -> int:
-    """Seconds, rounded up to whole minutes, which are Slurm's smallest unit."""
+    """Return seconds as whole minutes, Slurm's smallest unit, rounded up."""
     return -(-seconds // 60)

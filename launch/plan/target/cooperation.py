@@ -71,12 +71,12 @@ _SHELL = re.compile(r"(ba|da|k|mk|z|c|tc|fi|xon)?sh$")
 
 
 def of_script(path: str) -> str | None:
-    """The answer for a script in Python."""
+    """Return the answer for a script in Python."""
     return _of_python([Path(path)], [os.path.dirname(os.path.realpath(path)), *_users_folders()])
 
 
 def of_module(name: str, source: Path) -> str | None:
-    """The answer for a module that is run by ``-m``, if its source was found."""
+    """Return the answer for a module that is run by ``-m``, if its source was found."""
     top = name.partition(".")[0]
     root = source
     while root.name != top and root.stem != top and root != root.parent:
@@ -87,8 +87,8 @@ def of_module(name: str, source: Path) -> str | None:
 
 
 def of_program(name: str, arguments: Sequence[str]) -> str | None:
-    """The answer for a program, from its path or name on PATH and its arguments, which may be another program that it
-    starts."""
+    """Return the answer for a program, from its path or name on PATH and its arguments, which may be another program
+    that it starts."""
     if _PYTHON.match(os.path.basename(name)):
         return _of_command_of_python(arguments)
     found = _of_file(name)
@@ -103,7 +103,7 @@ def of_program(name: str, arguments: Sequence[str]) -> str | None:
 
 
 def uses_mpi(found: str | None) -> bool:
-    """Whether MPI was found, so that the ranks must be started as those of one MPI program."""
+    """Return whether MPI was found, so that the ranks must be started as those of one MPI program."""
     return any(part in _BY_MPI or part.startswith("MPI ") for part in (found or "").split(", "))
 
 
@@ -128,14 +128,14 @@ def _of_file(name: str) -> str | None:
 
 
 def _asks_for_number(path: str) -> bool:
-    """Whether a script, in shell or any other language, contains the name of a variable that holds the rank's
+    """Return whether a script, in shell or any other language, contains the name of a variable that holds the rank's
     number."""
     with open(path, "rb") as file:
         return re.search(rb"\b" + NUMBER.pattern.encode() + rb"\b", file.read(BYTES_MOST)) is not None
 
 
 def _of_command_of_python(arguments: Sequence[str]) -> str | None:
-    """The answer for ``python OPTIONS SCRIPT`` and ``python OPTIONS -m MODULE``."""
+    """Return the answer for ``python OPTIONS SCRIPT`` and ``python OPTIONS -m MODULE``."""
     words = iter(arguments)
     for word in words:
         if word in ("-X", "-W"):
@@ -152,8 +152,8 @@ def _of_command_of_python(arguments: Sequence[str]) -> str | None:
 
 
 def _users_folders() -> list[str]:
-    """The folders of the path that hold the user's own modules: all except those of Python and those with installed
-    packages."""
+    """Return the folders of the path that hold the user's own modules: all except those of Python and those with
+    installed packages."""
     others = tuple(
         os.path.join(os.path.realpath(place), "") for place in {sys.prefix, sys.base_prefix, sys.exec_prefix, HOME}
     )
@@ -170,7 +170,7 @@ def _users_folders() -> list[str]:
 def _of_python(
     start: list[Path], folders: Sequence[str], own: dict[str, str] | None = None, name: str = ""
 ) -> str | None:
-    """What some files use, and in turn the user's modules that they import."""
+    """Return what some files use, and in turn the user's modules that they import."""
     own = own or {}
     todo, seen, uses = [(path, name) for path in start], set(start), set[str]()
     while todo and len(seen) < _FILES_MOST:
@@ -200,7 +200,7 @@ def _of_python(
 
 
 def _means(uses: Iterable[str]) -> list[str]:
-    """The means by which ranks meet that use these names."""
+    """Return the means by which ranks meet that use these names."""
     uses = sorted(uses)
     loaded = [f"MPI ({name.removeprefix(LIBRARY)})" for name in uses if name.startswith(LIBRARY)]
     return [means for means, form in _MEANS.items() if any(re.match(form, name) for name in uses)] + loaded

@@ -33,7 +33,7 @@ class Elf(NamedTuple):
     Parameters
     ----------
     machine : int
-        Its number in the format.
+        Number of the machine in the ELF format.
     is_program : bool
         Whether it can be started, so is not a library, object file or core dump.
     loader : str
@@ -49,12 +49,12 @@ class Elf(NamedTuple):
 
     @property
     def machine_name(self) -> str:
-        """The machine that it is for."""
+        """The machine that the file is for."""
         return _MACHINES.get(self.machine, f"machine {self.machine}")
 
     @property
     def runs_here(self) -> bool:
-        """Whether this machine is of that kind; true for a machine that we do not know."""
+        """Whether this machine can run files for that machine; true if the toolkit does not know the latter."""
         return self.machine in _RUNS.get(os.uname().machine, (self.machine,))
 
 
@@ -77,7 +77,7 @@ def read(path: str | Path) -> Elf:
 
 
 def holds(path: str | Path, text: bytes) -> bool:
-    """Whether a file contains some bytes."""
+    """Return whether a file contains some bytes."""
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(text) >= 0
 
@@ -105,7 +105,7 @@ def _read(data: mmap.mmap) -> Elf:
 
 
 def _dynamic(data: mmap.mmap, parts: list[tuple[int, ...]], layout: str) -> list[tuple[int, int]]:
-    """The entries of the dynamic section."""
+    """Return the entries of the dynamic section."""
     at, length = next(((at, length) for part, at, _, length in parts if part == _DYNAMIC), (0, 0))
     if length > _MOST or at + length > len(data):
         raise NotElf("its dynamic section does not fit")
@@ -113,7 +113,7 @@ def _dynamic(data: mmap.mmap, parts: list[tuple[int, ...]], layout: str) -> list
 
 
 def _names(data: mmap.mmap, parts: list[tuple[int, ...]], entries: list[tuple[int, int]]) -> tuple[str, ...]:
-    """The libraries that the dynamic section names."""
+    """Return the libraries that the dynamic section names."""
     table = next((value for tag, value in entries if tag == _STRINGS), None)
     if table is None:
         return ()

@@ -35,7 +35,7 @@ def kind(name: str, as_program: bool = False) -> Literal["script", "program"]:
     Parameters
     ----------
     name : str
-        Its path, as given.
+        Path of the file, as given.
     as_program : bool
         Whether to start it as it is, by its own first line, even if it is Python.
 
@@ -87,14 +87,14 @@ def kind(name: str, as_program: bool = False) -> Literal["script", "program"]:
 
 
 def first_line(head: bytes) -> str | None:
-    """The command in the first line of a script (#!), or None."""
+    """Return the command in the first line of a script (#!), or None."""
     if not head.startswith(b"#!"):
         return None
     return os.fsdecode(head[2:].partition(b"\n")[0]).strip(" \t")
 
 
 def interpreter(line: str) -> str:
-    """The program that a first line names; if that is env, the program that env finds on PATH."""
+    """Return the program that a first line names; if that is env, the program that env finds on PATH."""
     words = line.split()
     if words and os.path.basename(words[0]) == "env":
         # -S and NAME=VALUE may come before it.
@@ -103,8 +103,8 @@ def interpreter(line: str) -> str:
 
 
 def other_python(name: str) -> str | None:
-    """The first line of a script for this Python, if it names another Python, or gives it options or variables that a
-    rank does not have; else None."""
+    """Return the first line of a script for this Python, if it names another Python, or gives it options or variables
+    that a rank does not have; else None."""
     line = first_line(_head(name))
     if line is None:
         return None
@@ -113,12 +113,12 @@ def other_python(name: str) -> str | None:
         return line
     found = shutil.which(named)
     if os.path.basename(named) in ("python", "python3", f"python3.{sys.version_info[1]}") and line.split()[0] != named:
-        return None  # by env, which finds the Python of the environment: this one
+        return None  # env finds the Python of the environment, which is this one
     return None if found and os.path.realpath(found) == os.path.realpath(sys.executable) else line
 
 
 def unrunnable(path: str) -> str | None:
-    """Why a program cannot run on this machine, in one line; None if no reason is known."""
+    """Return why a program cannot run on this machine, in one line; None if no reason is known."""
     found = shutil.which(path)
     if found is None:
         return f"there is no program {path!r} on PATH: install it, load its module, or give its path"
@@ -154,7 +154,7 @@ def _unloadable(path: str, header: elf.Elf) -> str | None:
 
 
 def _head(name: str) -> bytes:
-    """The first bytes of a file that may be run; empty if it can be executed but not read."""
+    """Return the first bytes of a file that may be run; empty if it can be executed but not read."""
     if name.endswith(".ipynb"):
         script = shlex.quote(name)
         raise Refusal(
@@ -217,7 +217,8 @@ def _is_python(line: str) -> bool:
 
 
 def _is_only_data(name: str) -> bool:
-    """Whether a file in the syntax of Python has no statement that would do anything, as JSON, YAML and TOML may be."""
+    """Return whether a file in the syntax of Python has no statement that would do anything, as JSON, YAML and TOML may
+    be."""
     import ast
 
     data = (
@@ -228,7 +229,7 @@ def _is_only_data(name: str) -> bool:
 
 
 def _not_python(name: str) -> str | None:
-    """Why a file is not a script for this Python, in one line; None if it is one."""
+    """Return why a file is not a script for this Python, in one line; None if it is one."""
     if os.stat(name).st_size > _SCRIPT_MOST:
         return (
             f"{name} is too large for a script ({os.stat(name).st_size // 2**20} MiB): give the program that it "

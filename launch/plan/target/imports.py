@@ -15,7 +15,7 @@ _KERAS = "tensorflow.keras"
 
 
 def anywhere(script: str) -> set[str]:
-    """The packages that a script imports, also within functions; ``tensorflow.keras`` counts as ``keras``."""
+    """Return the packages that a script imports, also within functions; ``tensorflow.keras`` counts as ``keras``."""
     tree = tree_of(Path(script))
     if tree is None:
         return set()
@@ -24,10 +24,10 @@ def anywhere(script: str) -> set[str]:
 
 
 def missing(script: str) -> list[str]:
-    """The packages that a script imports at once and that this Python does not find, in their order.
+    """Return the packages that a script imports at once and that this Python does not find, in their order.
 
     Only statements at the top of the script count: one within ``try``, ``if`` or a function may never be executed, or
-    may have another way. What follows a call or a change of ``sys.path`` does not count either, as other folders may
+    may have an alternative. What follows a call or a change of ``sys.path`` does not count either, as other folders may
     be searched then.
     """
     import ast
@@ -50,7 +50,7 @@ def missing(script: str) -> list[str]:
 
 def _is_here(package: str, folders: list[str]) -> bool:
     if package in sys.stdlib_module_names or package in ("rankloop", "launch", "profiling", "workloads"):
-        return True  # the last ones the toolkit brings
+        return True  # the named ones come with the toolkit
     try:
         return bool(importlib.machinery.PathFinder.find_spec(package, folders) or importlib.util.find_spec(package))
     except (ImportError, ValueError):  # a finder of another package that fails, or a module without a spec

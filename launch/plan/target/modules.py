@@ -30,31 +30,31 @@ class NoSuchModule(Refusal):
 
 
 def known() -> list[str]:
-    """The workloads that come with the toolkit."""
+    """Return the workloads that come with the toolkit."""
     package = Path(HOME, TRAINER.partition(".")[0])
     return sorted(f"{package.name}.{path.parent.name}" for path in package.glob("*/__init__.py") if is_workload(path))
 
 
 def is_workload(module: Path) -> bool:
-    """Whether a Python file defines what a workload has. Nothing is imported."""
+    """Return whether a Python file defines what a workload has. Nothing is imported."""
     return _defines_workload(
         python_code.refusing_bad_code(module, lambda: SourceFileLoader("_", str(module)).get_code("_"))
     )
 
 
 def _defines_workload(code: types.CodeType) -> bool:
-    """Whether a class Config and a function build are defined at the top of a module. Nothing is imported."""
+    """Return whether a class Config and a function build are defined at the top of a module. Nothing is imported."""
     return {"Config", "build"} <= {each.co_name for each in code.co_consts if isinstance(each, types.CodeType)}
 
 
 def broken(name: str, error: Exception) -> str:
-    """The message about a module that cannot be imported."""
+    """Return the message about a module that cannot be imported."""
     said = " ".join(f"{type(error).__name__}: {error}".split())
     return f"cannot import {name} ({said}): fix it, then try: python -c 'import {name}'"
 
 
 def source_of(name: str, verbs: Iterable[str] = ()) -> Path:
-    """The file that would run for a module name: that of a workload's module, or of a package's __main__."""
+    """Return the file that would run for a module name: that of a workload's module, or of a package's __main__."""
     parent = name.rpartition(".")[0]
     try:
         with users_modules():
@@ -106,8 +106,8 @@ def users_modules() -> Iterator[None]:
 
 
 def _has_package(name: str) -> bool:
-    """Whether a module's name begins with that of a package. Only packages are imported: for the name run.sh, a script
-    run.py must not be run."""
+    """Return whether a module's name begins with that of a package. Only packages are imported: for the name run.sh, a
+    script run.py must not be run."""
     parent = name.rpartition(".")[0]
     if not parent:
         return True
@@ -118,7 +118,7 @@ def _has_package(name: str) -> bool:
 
 
 def _or_program(name: str) -> str:
-    """Suggestions for what the name of a module that cannot be run may have meant."""
+    """Return suggestions for what the name of a module that cannot be run may have meant."""
     program = shutil.which(name)
     return f"{shlex.join(['--', name])} runs the program {program}" if program else nearest(name, known())
 
@@ -134,15 +134,16 @@ def _refuse_two(name: str) -> None:
 
 
 def main_of(name: str) -> str:
-    """For a folder that is not a package, the file that ``python FOLDER`` runs; for anything else, the name itself."""
+    """Return the file that ``python FOLDER`` runs for a folder that is not a package; for anything else, the name
+    itself."""
     main = os.path.join(name, MAIN)
     package = os.path.isfile(os.path.join(name, "__init__.py"))  # runs as a module, as its imports may be relative
     return main if name and not package and os.path.isfile(main) else name
 
 
 def of_path(name: str) -> tuple[str, str]:
-    """If a file only defines a workload: the name of its module, and the folder in which that is found, if it is not
-    this one. Else what was given.
+    """Return the name of the module of a file that only defines a workload, and the folder in which the module is
+    found, if that is not this one; for any other name, what was given.
 
     Raises
     ------
@@ -178,8 +179,8 @@ def of_path(name: str) -> tuple[str, str]:
 
 
 def _only_defines_workload(path: Path) -> bool:
-    """Whether a file is a workload and does nothing when it is run. A file that does something is a program, whatever
-    names its classes and functions have."""
+    """Return whether a file is a workload and does nothing when it is run. A file that does something is a program,
+    whatever names its classes and functions have."""
     try:
         if os.stat(path).st_size > 2**24 or not _defines_workload(python_code.python_code(path)):
             return False
@@ -196,7 +197,7 @@ def _only_defines_workload(path: Path) -> bool:
         return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
     def does_something(node: ast.AST) -> bool:
-        """Whether a statement does more than define or prepare, as ``log = logging.getLogger()`` and
+        """Return whether a statement does more than define or prepare, as ``log = logging.getLogger()`` and
         ``sys.path.append("lib")`` do, and imports that may fail."""
         if (
             isinstance(node, (ast.For, ast.While, ast.With))

@@ -21,7 +21,7 @@ _VARIABLE = re.compile(f"{NUMBER.pattern}|TF_CONFIG")
 
 
 def tree_of(path: Path) -> ast.Module | None:
-    """A Python file, parsed; None if it is too large or not Python."""
+    """Parse a Python file; return None if it is too large or not Python."""
     import ast
 
     try:
@@ -33,7 +33,7 @@ def tree_of(path: Path) -> ast.Module | None:
 
 
 def files_of(module: str, folders: Iterable[str]) -> list[Path]:
-    """The files of a module and of the packages around it, in the first folder that has them."""
+    """Return the files of a module and of the packages around it, in the first folder that has them."""
     parts = module.split(".")
     if not all(part.isidentifier() for part in parts):
         return []
@@ -48,19 +48,19 @@ def files_of(module: str, folders: Iterable[str]) -> list[Path]:
     return []
 
 
-_LOADS = ("CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library")  # of ctypes and cffi
+_LOADS = ("CDLL", "PyDLL", "LoadLibrary", "dlopen", "find_library")  # functions of ctypes and cffi that load a library
 
 
 def _mpi_library(called: str, value: object) -> str:
-    """The MPI library that is loaded; empty if the library is not one of MPI."""
+    """Return the MPI library that is loaded; empty if the library is not one of MPI."""
     name = os.path.basename(value) if isinstance(value, str) else ""
     name = f"lib{name}" if called == "find_library" else name
     return name if MPI_LIBRARY.match(name) else ""
 
 
 def names_in(tree: ast.Module, package: str) -> tuple[set[str], set[str]]:
-    """The dotted names in a module that begin with an import, its texts that may name a variable, and the modules that
-    it may import."""
+    """Return the dotted names in a module that begin with an import, its texts that may name a variable, and the
+    modules that it may import."""
     import ast
 
     bound: dict[str, str] = {}

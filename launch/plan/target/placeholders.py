@@ -14,7 +14,7 @@ def fill(words: Sequence[str], values: Mapping[str, str]) -> tuple[list[str], se
     Parameters
     ----------
     words : sequence of str
-        Of the command.
+        Words of the command.
     values : mapping of str to str
         Names, which contain no braces, and their values.
 

@@ -9,7 +9,7 @@ from launch.errors import Refusal
 
 
 def python_code(path: Path) -> types.CodeType:
-    """A script, compiled.
+    """Compile a script; return its code.
 
     Raises
     ------
@@ -20,7 +20,7 @@ def python_code(path: Path) -> types.CodeType:
 
 
 def refusing_bad_code(source: Path, read: Callable[[], Any]) -> Any:
-    """The result of a function that reads a Python file.
+    """Return the result of a function that reads a Python file.
 
     Raises
     ------

@@ -66,7 +66,7 @@ class Target(NamedTuple):
         return cooperation.uses_mpi(self.cooperation)
 
     def at(self, values: Mapping[str, str], known: Mapping[str, str]) -> "Target":
-        """What is run at a point of a study.
+        """Return what is run at a point of a study.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class Target(NamedTuple):
         return self._replace(arguments=tuple(arguments))
 
     def given(self, words: Sequence[str]) -> "Target":
-        """The same with other arguments."""
+        """Return the same target with other arguments."""
         arguments = tuple(words)
         return self._replace(arguments=arguments, config=_config(self.kind, self.name, arguments))
 
@@ -101,7 +101,7 @@ def find(name: str, arguments: Sequence[str], verbs: Iterable[str] = (), contain
         A module that can be imported from here, the path of a script or program, or the name of a program on PATH.
         ``--`` if the first argument is a program, and ``-m`` if it is a module.
     arguments : sequence of str
-        Its options.
+        The words after the name: the options of a workload, or the arguments of anything else.
     verbs : iterable of str
         Words that may have been meant if there is no such thing.
     contained : bool
@@ -149,7 +149,7 @@ def _cooperation(what: Kind, name: str, arguments: tuple[str, ...]) -> str | Non
 
 
 def kind(name: str, verbs: Iterable[str] = (), contained: bool = False) -> Kind:
-    """What a name stands for; arguments and refusals are those of `find`."""
+    """Return what a name stands for; arguments and refusals are those of `find`."""
     name = modules.main_of(name)
     if name.endswith((".py", ".ipynb")) or "/" in name:
         if contained and not os.path.exists(name):
@@ -187,7 +187,7 @@ def _program(name: str, contained: bool) -> Literal["program"]:
 
 
 def _is_path(name: str, contained: bool) -> bool:
-    """Whether a word is the path of a file here, rather than the name of a program on PATH."""
+    """Return whether a word is the path of a file here, rather than the name of a program on PATH."""
     return os.path.isfile(name) and ("/" in name or not contained and shutil.which(name) is None)
 
 
@@ -202,7 +202,8 @@ def _kind_of_module(name: str, verbs: Iterable[str]) -> Literal["workload", "mod
 
 
 def asks_for_help(words: Sequence[str]) -> bool:
-    """Whether the help of the first word is wanted. After further words, -h may mean something else to a program."""
+    """Return whether the help of the first word is wanted. After further words, -h may mean something else to a
+    program."""
     if words[:1] == ["--"]:
         return False
     if words[:1] == ["-m"]:
@@ -212,7 +213,7 @@ def asks_for_help(words: Sequence[str]) -> bool:
 
 
 def config_class(name: str) -> type:
-    """The Config of a workload.
+    """Return the Config of a workload.
 
     Raises
     ------

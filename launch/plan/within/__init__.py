@@ -1,1 +1,1 @@
-"""The job in which this process runs, of whichever scheduler."""
+"""The job in which this process runs, whatever its scheduler is."""

@@ -30,32 +30,32 @@ class Allocation(NamedTuple):
     id: str
     nodes: tuple[str, ...]
     cpus: int | None  # cores of the node that has the fewest; None if only the site file can say
-    gpus: int | None  # the same of GPUs
+    gpus: int | None  # the same for GPUs
     end: float | None  # Unix seconds; None without a time limit
     in_step: bool = False  # whether this process is in a step, which holds what further steps need
     scheduler: str = "slurm"
 
     @property
     def left_s(self) -> int | None:
-        """Seconds that it still lasts, without those for ending a run; None without a limit."""
+        """Seconds that the job still lasts, without those for ending a run; None without a limit."""
         return None if self.end is None else max(0, int(self.end - time.time()) - ENDING_S)
 
     @property
     def text(self) -> str:
-        """Its description, for the plan."""
+        """Description of the job, for the plan."""
         nodes = f"{len(self.nodes)} node{'s' * (len(self.nodes) > 1)}"
         return f"job {self.id} ({nodes}, {'no limit' if self.left_s is None else f'{clock(self.left_s)} left'})"
 
     def request(self, asked: Request, given: Mapping[str, Any]) -> tuple[Request, list[str]]:
-        """The request, changed for steps, and the options that do not apply to steps; these are kept for a later new
-        job.
+        """Return the request, changed for steps, and the options that do not apply to steps; these are kept for a later
+        new job.
 
         Parameters
         ----------
         asked : Request
             The options, including those of a definition and of the user's defaults.
         given : mapping
-            Those of the command line.
+            Options of the command line.
 
         Raises
         ------
@@ -76,14 +76,14 @@ class Allocation(NamedTuple):
         return dataclasses.replace(asked, **fields), passed_over
 
     def no_option(self, option: str) -> str:
-        """Why an option of the command line is refused."""
+        """Return why an option of the command line is refused."""
         return (
             f"{option} is for a new job, and this runs in job {self.id}, of which the runs become steps: leave it "
             "out, or give --new-job"
         )
 
     def site(self, here: Site) -> Site:
-        """The site, as seen from this allocation."""
+        """Return the site, as seen from this allocation."""
         cpus = min((count for count in (self.cpus, here.cpus_per_node) if count is not None), default=None)
         ranks = here.ranks_per_node and min(here.ranks_per_node, cpus or here.ranks_per_node)
         own = {"cpus_per_node": cpus, "ranks_per_node": ranks}
@@ -118,14 +118,14 @@ class Allocation(NamedTuple):
             raise Refusal(f"{what}: ask for less, or give --new-job")
 
     def place(self, plan: Plan) -> Plan:
-        """The plan of a run that was planned elsewhere, changed into that of a step of this allocation."""
+        """Return the plan of a run that was planned elsewhere, changed into that of a step of this allocation."""
         launcher = self._launcher(plan.launcher) if plan.launcher else None
         return dataclasses.replace(
             plan, backend="allocation", launcher=launcher, max_jobs=None, spare_nodes=0, staged=None
         )
 
     def _launcher(self, chosen: Launcher | None) -> Launcher:
-        """What starts the steps: only in PBS it is for the site to choose."""
+        """Return what starts the steps: only in PBS can the site choose it."""
         return (chosen if self.scheduler == "pbs" else None) or queueing.STARTS_BY[self.scheduler]
 
 
@@ -137,14 +137,14 @@ class Found(NamedTuple):
 
 
 def here(scheduler: str, gpu_resource: str = "ngpus") -> Found:
-    """The job of a scheduler that the environment names, if it is running and is this user's.
+    """Return the job of a scheduler that the environment names, if it is running and is this user's.
 
     Parameters
     ----------
     scheduler : str
-        "slurm", "pbs" or "flux"; nothing is found of any other.
+        "slurm", "pbs" or "flux"; for any other scheduler nothing is found.
     gpu_resource : str
-        What counts GPUs in PBS; empty if nothing does.
+        The resource that counts GPUs in PBS; empty if there is none.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def here(scheduler: str, gpu_resource: str = "ngpus") -> Found:
 
 
 def number(scheduler: str) -> str:
-    """The id of that job, from the environment alone; empty outside of one."""
+    """Return the id of that job, from the environment alone; empty outside of one."""
     return _of(scheduler).number(os.environ)
 
 
@@ -164,7 +164,7 @@ def _of(scheduler: str) -> Any:
 
 
 def asked(words: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str] | None:
-    """The answer of a scheduler's command; None if there is no such command here."""
+    """Return the answer of a scheduler's command; None if there is no such command here."""
     try:
         return subprocess.run(
             words, capture_output=True, text=True, errors="replace", timeout=_ANSWER_S, env=clean(environ)
@@ -176,7 +176,7 @@ def asked(words: Sequence[str], environ: Mapping[str, str]) -> subprocess.Comple
 
 
 def silent(variable: str, job: str, title: str, said: str) -> Refusal:
-    """The refusal for a scheduler that does not say whether this is its job."""
+    """Return the refusal for a scheduler that does not say whether this is its job."""
     return Refusal(
         f"{variable} says that this runs in job {job}, and {title} does not answer ({' '.join(said.split())}): try "
         "again later, or give --new-job"

@@ -10,7 +10,8 @@ from launch.plan.within.allocation import Allocation, Found, asked, silent
 
 
 def number(environ: Mapping[str, str]) -> str:
-    """The id of this job as a decimal number; empty outside of one, as in an instance that is no job of another."""
+    """Return the id of this job as a decimal number; empty outside of one, as in an instance that is not a job of
+    another."""
     id = environ.get("FLUX_ENCLOSING_ID", "")
     if not id or id.isdigit():
         return id
@@ -19,7 +20,7 @@ def number(environ: Mapping[str, str]) -> str:
 
 
 def here(environ: Mapping[str, str], gpu_resource: str = "") -> Found:
-    """The job that the environment names; see `launch.plan.within.allocation.here`."""
+    """Return the job that the environment names; see `launch.plan.within.allocation.here`."""
     if not (id := number(environ)):
         return Found()
     answer = asked(["flux", "--parent", "job", "info", id, "R"], environ)

@@ -16,12 +16,12 @@ _ENDED = r"Job has finished|Unknown Job Id"
 
 
 def number(environ: Mapping[str, str]) -> str:
-    """The id of this job, a task of an array as ``13[2].server``; empty outside of one."""
+    """Return the id of this job, a task of an array as ``13[2].server``; empty outside of one."""
     return environ.get("PBS_JOBID", "")
 
 
 def here(environ: Mapping[str, str], gpu_resource: str = "ngpus") -> Found:
-    """The job that the environment names; see `launch.plan.within.allocation.here`."""
+    """Return the job that the environment names; see `launch.plan.within.allocation.here`."""
     if not (id := number(environ)):
         return Found()
     answer = asked(["qstat", "-f", "-F", "json", id], environ)
@@ -40,7 +40,7 @@ def here(environ: Mapping[str, str], gpu_resource: str = "ngpus") -> Found:
     owner = str(said.get("Job_Owner", "")).partition("@")[0]
     if owner != getpass.getuser():
         return Found(why=f"job {id} of PBS_JOBID is {owner}'s")
-    try:  # qstat may name the hosts in another way than pbs_tmrsh and mpiexec take
+    try:  # qstat may name the hosts differently than pbs_tmrsh and mpiexec expect
         nodes = tuple(dict.fromkeys(Path(environ.get("PBS_NODEFILE", "")).read_text().split()))
     except OSError:
         raise Refusal(
@@ -59,7 +59,7 @@ def _read(id: str, nodes: tuple[str, ...], said: Mapping[str, Any], gpu_resource
         of_host = by_host.setdefault(host, {})
         for resource, count in re.findall(r":([^:=+]+)=(\d+)(?=[:+]|$)", chunk):
             of_host[resource] = of_host.get(resource, 0) + int(count)
-    # A job that has its nodes to itself has all of them, whatever number of cores it was asked for with.
+    # A job that has its nodes to itself has all of their cores, whatever number of cores it asked for.
     alone = "excl" in str(asked_for.get("place", ""))
     limit, began = walltime(asked_for.get("walltime")), said.get("stime")
     return Allocation(

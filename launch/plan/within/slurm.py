@@ -10,13 +10,13 @@ from launch.plan.within.allocation import Allocation, Found, asked, silent
 
 
 def number(environ: Mapping[str, str]) -> str:
-    """The id of this job; empty outside of one."""
+    """Return the id of this job; empty outside of one."""
     found = environ.get("SLURM_JOB_ID", "")
     return found if found.isdigit() else ""
 
 
 def here(environ: Mapping[str, str], gpu_resource: str = "") -> Found:
-    """The job that the environment names; see `launch.plan.within.allocation.here`."""
+    """Return the job that the environment names; see `launch.plan.within.allocation.here`."""
     if not (id := number(environ)):
         return Found()
     # --details: what it has on each node.
@@ -35,7 +35,7 @@ def here(environ: Mapping[str, str], gpu_resource: str = "") -> Found:
     return Found(_read(id, fields, answer.stdout, "SLURM_STEP_ID" in environ))
 
 
-_NODES = r" Nodes=\S+ CPU_IDs=(\S*) Mem=\S* GRES=(\S*)"  # of nodes with equal resources
+_NODES = r" Nodes=\S+ CPU_IDs=(\S*) Mem=\S* GRES=(\S*)"  # line about nodes with equal resources
 
 
 def _read(id: str, fields: Mapping[str, str], said: str, in_step: bool) -> Allocation:

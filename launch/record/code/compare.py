@@ -17,12 +17,12 @@ class Changes(NamedTuple):
     """How the original code now differs from what was submitted."""
 
     files: list[str]  # changed or gone
-    hash: str  # of all files as they are now
+    hash: str  # hash of all files as they are now
     complete: bool  # whether there was time to look at all files
 
 
 def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
-    """What has changed in the original code since it was kept; None if nothing is known of it.
+    """Return what has changed in the original code since it was kept; None if nothing is known about it.
 
     Parameters
     ----------
@@ -56,7 +56,8 @@ def changes(run: RunDir, seconds: float = 10.0) -> Changes | None:
 
 
 def written(run: RunDir) -> list[str]:
-    """What the run's program, or another of its study, has written into the copy of its code: the topmost new paths."""
+    """Return what the run's program, or another of its study, has written into the copy of its code: the topmost new
+    paths."""
     own = place(holder_of(run), name_of(run))
     known = {os.path.join(line[0], line[1]) for line in _lines(own / LIST)}
     folders = {str(above) for name in known for above in Path(name).parents}
@@ -81,7 +82,7 @@ _KINDS = [str, str, int, int, str]
 
 
 def _lines(path: Path) -> Iterator[list[Any]]:
-    """The lines of the list of files: folder of the copy, name, size, time of the last change, and hash."""
+    """Yield the lines of the list of files: folder of the copy, name, size, time of the last change, and hash."""
     try:
         for text in read_whole(path).decode().splitlines():
             line = decode(text)

@@ -16,7 +16,7 @@ _HASHED = 2**20  # bytes above which size and time of a file that is only watche
 
 
 def copied(tree: Tree, folder: Path) -> Iterator[tuple[str, int, int, str]]:
-    """Copy a tree; give name, size, time and digest of each file."""
+    """Copy a tree; yield the name, size, time and digest of each file."""
     folder.mkdir(mode=0o700)
     made = {""}
     for name in tree.files:
@@ -52,7 +52,7 @@ def link_beside(tree: Tree, folder: Path) -> None:
 
 
 def _copy(source: str, target: str) -> tuple[int, int, str]:
-    """Copy a file as it is at one moment, or nearly so; give size, time and digest of the copy."""
+    """Copy a file as it is at one moment, or nearly so; return the size, time and digest of the copy."""
     digest, size = hashlib.sha256(), 0
     with open(source, "rb") as file:
         status = os.fstat(file.fileno())
@@ -89,14 +89,14 @@ def _link(root: str, folder: str, name: str) -> None:
 
 
 def _aim(link: str, root: str) -> str:
-    """The target of a link in the copy: as before within the tree, else the absolute path."""
+    """Return the target of a link in the copy: as before within the tree, else the absolute path."""
     text = os.readlink(link)
     whole = os.path.normpath(os.path.join(os.path.dirname(link), text))
     return text if not os.path.isabs(text) and whole.startswith(os.path.join(root, "")) else whole
 
 
 def seen(tree: Tree) -> Iterator[tuple[str, int, int, str]]:
-    """Name, size, time and digest of each file of a tree, without copying it."""
+    """Yield the name, size, time and digest of each file of a tree, without copying it."""
     for name in tree.files:
         try:
             yield name, *look(os.path.join(tree.root, name), True)
@@ -105,7 +105,8 @@ def seen(tree: Tree) -> Iterator[tuple[str, int, int, str]]:
 
 
 def look(path: str, shortly: bool) -> tuple[int, int, str]:
-    """Size, time and digest of a file. If ``shortly``, size and time stand for the content of a large file."""
+    """Return the size, time and digest of a file. If ``shortly``, size and time stand for the content of a large
+    file."""
     status = os.lstat(path)
     if os.path.islink(path):
         content = os.fsencode(os.readlink(path))

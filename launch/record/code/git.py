@@ -1,4 +1,4 @@
-"""Asks git about a folder: its repository, its commit, and its files. Writes nothing of the user's."""
+"""Asks git about a folder: its repository, its commit, and its files. Writes to no file of the user."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Repository(NamedTuple):
 
 
 def repository(folder: str) -> Repository | str:
-    """The repository that a folder lies in, or a text that says why there is none."""
+    """Return the repository that a folder lies in, or a text that says why there is none."""
     marked = _marked(folder)
     if marked is None:
         return "no git repository"
@@ -59,8 +59,8 @@ def repository(folder: str) -> Repository | str:
 
 
 def files_of(top: str, below: str = ".") -> tuple[list[str], list[str]]:
-    """The tracked and new files of a repository, and what it ignores (folders as a whole); paths are relative to its
-    top.
+    """Return the tracked and new files of a repository, and what it ignores (folders as a whole); paths are relative to
+    its top.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def files_of(top: str, below: str = ".") -> tuple[list[str], list[str]]:
 
 
 def tree(found: Repository, own: str | None, runs: str, below: str = "") -> Tree:
-    """The tree of a repository, or of a folder in it, including its submodules and nested repositories."""
+    """Return the tree of a repository, or of a folder in it, including its submodules and nested repositories."""
     root = os.path.join(found.top, below) if below else found.top
     files, links, notes = _listed(found.top, below, runs)
     if found.main:
@@ -107,7 +107,7 @@ def tree(found: Repository, own: str | None, runs: str, below: str = "") -> Tree
 
 
 def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list[str]]:
-    """Files and links of a repository, with paths relative to the folder ``below`` its top, and notes."""
+    """Return the files and links of a repository, with paths relative to the folder ``below`` its top, and notes."""
     tracked, ignored = files_of(top, below or ".")
     cut = len(below) + 1 if below else 0
     ours = [*_runs(top, tracked, runs), *_environments(tracked), *_kept_empty(tracked, below)]
@@ -142,7 +142,7 @@ def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list
 
 
 def _runs(top: str, names: Sequence[str], runs: str) -> list[str]:
-    """The folders of runs in a repository that does not ignore them: they are not code."""
+    """Return the folders of runs in a repository that does not ignore them: they are not code."""
     found = []
     if within(runs, top) and runs != top:
         found.append(os.path.relpath(runs, top))
@@ -156,13 +156,15 @@ def _runs(top: str, names: Sequence[str], runs: str) -> list[str]:
 
 
 def _environments(names: Sequence[str]) -> list[str]:
-    """Environments of venv and conda in a repository that does not ignore them: what is installed is not copied."""
+    """Return the environments of venv and conda in a repository that does not ignore them: installed packages are not
+    copied."""
     marks = ("/pyvenv.cfg", "/conda-meta/history")
     return [name.removesuffix(mark) for name in names for mark in marks if name.endswith(mark)]
 
 
 def _kept_empty(names: Sequence[str], below: str) -> list[str]:
-    """The topmost folders of which a repository holds only placeholders: they are for data or outputs, not code."""
+    """Return the topmost folders of which a repository holds only placeholders: they are for data or outputs, not
+    code."""
     with_code, found = {"", below}, set()
     for name in names:
         folder, file = os.path.split(name.rstrip("/"))
@@ -179,7 +181,7 @@ def _kept_empty(names: Sequence[str], below: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """The environment for git: in English, and without variables that name another repository."""
+    """Return the environment for git: in English, and without variables that name another repository."""
     kept = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
     return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 
@@ -195,7 +197,8 @@ def _start(folder: str, words: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _marked(folder: str) -> str | None:
-    """The nearest folder above that looks like the top of a repository. Asking git about every folder takes longer."""
+    """Return the nearest folder above that looks like the top of a repository. Asking git about every folder takes
+    longer."""
     while not os.path.lexists(os.path.join(folder, ".git")):
         folder, below = os.path.dirname(folder), folder
         if folder == below:

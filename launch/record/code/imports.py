@@ -9,7 +9,7 @@ _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 
 
 def beside(folders: Sequence[str], first: Sequence[str]) -> dict[str, list[str]]:
-    """The files of a program, by the folder in which they are found.
+    """Return the files of a program, by the folder in which they are found.
 
     Imports under names that are made only at run time cannot be seen.
 
@@ -23,7 +23,7 @@ def beside(folders: Sequence[str], first: Sequence[str]) -> dict[str, list[str]]
     Returns
     -------
     dict of str to list of str
-        For each folder, the relative paths of files; packages are complete.
+        The relative paths of the files, by folder; packages are complete.
     """
     found: dict[str, list[str]] = {}
     waiting, seen = list(first), set()
@@ -54,7 +54,7 @@ def _place(folders: Sequence[str], name: str) -> str | None:
 
 
 def _imported(file: str) -> set[str]:
-    """The first words of the modules that a file imports."""
+    """Return the first words of the modules that a file imports."""
     import ast  # not needed for a repository
 
     try:

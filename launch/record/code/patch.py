@@ -52,7 +52,7 @@ def keep(patch_file: Path, cwd: str) -> str | None:
 
 
 def files(patch: str) -> dict[str, str]:
-    """The part of a patch that belongs to each file."""
+    """Return the part of a patch that belongs to each file."""
     parts = re.split(r'^diff --git "?a/.*? "?b/(.*?)"?$', patch, flags=re.MULTILINE)[
         1:
     ]  # name, lines, name, lines, ...
@@ -60,7 +60,7 @@ def files(patch: str) -> dict[str, str]:
 
 
 def _git(cwd: str, *words: str, index: str = "") -> bytes:
-    """The output of git; empty if git fails."""
+    """Return the output of git; empty if git fails."""
     env = git.environment() | ({"GIT_INDEX_FILE": index} if index else {})
     try:
         done = subprocess.run(["git", "-C", cwd, *words], capture_output=True, timeout=_TIMEOUT_S, env=env)

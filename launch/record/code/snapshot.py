@@ -93,17 +93,17 @@ def write(holder: Path, name: str, sources: "Sources", copied: bool, most_mib: f
 
 
 def place(holder: Path, name: str) -> Path:
-    """The folder of the copy."""
+    """Return the folder of the copy."""
     return holder / f".{name}"
 
 
 def name_of(run: RunDir) -> str:
-    """The name of the code that the next attempt of a run uses."""
+    """Return the name of the code that the next attempt of a run uses."""
     return str(next((event.get("code") for event in reversed(run.events("code"))), None) or FIRST)
 
 
 def next_name(holder: Path) -> str:
-    """A name for further code of a run or study."""
+    """Return a name for further code of a run or study."""
     numbers = [
         int(match[1]) for path in holder.iterdir() if (match := re.fullmatch(r"\.?code-(\d+)(\..*)?", path.name))
     ]
@@ -111,17 +111,17 @@ def next_name(holder: Path) -> str:
 
 
 def record_of(run: RunDir) -> CodeRecord | None:
-    """The record of the code that the next attempt of a run uses; None for a run of an older version."""
+    """Return the record of the code that the next attempt of a run uses; None for a run of an older version."""
     return read_object(holder_of(run) / f"{name_of(run)}.json", CodeRecord)
 
 
 def patch_of(run: RunDir) -> Path:
-    """The patch from the commit to that code; the file need not exist."""
+    """Return the patch from the commit to that code; the file need not exist."""
     return holder_of(run) / f"{name_of(run)}.patch"
 
 
 def copies(run: RunDir) -> list[tuple[str, str]]:
-    """Each folder of code, and the copy of it that the next attempt of a run uses.
+    """Return each folder of code, and the copy of it that the next attempt of a run uses.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def copies(run: RunDir) -> list[tuple[str, str]]:
 
 
 def has(holder: Path, path: str) -> bool:
-    """Whether the code that a run or study was submitted with holds a copy of a file."""
+    """Return whether the code that a run or study was submitted with holds a copy of a file."""
     from launch.record.code.tree import within
 
     record = read_object(holder / f"{FIRST}.json", CodeRecord) or {}
@@ -158,7 +158,7 @@ def has(holder: Path, path: str) -> bool:
 
 
 def described(record: CodeRecord) -> str:
-    """The text that says which code it is, and when it was kept."""
+    """Return the text that says which code it is, and when it was kept."""
     trees = record.get("trees", [])
     what = " and ".join(tree["what"] for tree in trees) or "; ".join(record.get("notes", [])) or "code"
     commit = f", commit {record['commit'][:8]}" if "commit" in record else ""
@@ -169,12 +169,12 @@ def described(record: CodeRecord) -> str:
 
 
 def some(names: list[str], most: int = 5) -> str:
-    """A few of several names."""
+    """Return a few of several names, as text."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _names(trees: tuple["Tree", ...]) -> list[str]:
-    """A name for the copy of each tree: the tree's own name if no other tree has it."""
+    """Return a name for the copy of each tree: the tree's own name if no other tree has it."""
     names: list[str] = []
     for tree in trees:
         own = os.path.basename(tree.root).lstrip(".") or "code"
@@ -183,7 +183,7 @@ def _names(trees: tuple["Tree", ...]) -> list[str]:
 
 
 def hash_of(digests: Iterable[tuple[str, str]]) -> str:
-    """One hash for all files, from the name and the hash of each."""
+    """Return one hash for all files, from the name and the hash of each."""
     import hashlib
 
     whole = hashlib.sha256()

@@ -21,20 +21,20 @@ class Sources(NamedTuple):
 
     trees: tuple[Tree, ...]
     copied: bool  # whether the ranks can run a copy; code of programs other than Python is only watched
-    notes: tuple[str, ...] = ()  # about what is in none of the trees
+    notes: tuple[str, ...] = ()  # remarks about what is in none of the trees
 
 
 def of(plan: Plan, runs: Path, copied: bool = True) -> Sources:
-    """The code of a run; all runs of a study have the same.
+    """Return the code of a run; all runs of a study have the same.
 
     Parameters
     ----------
     plan : Plan
-        Of the run.
+        Plan of the run.
     runs : Path
         The folder for the run.
     copied : bool
-        Whether it will be copied. If not, a repository whose files cannot be listed does no harm.
+        Whether the code will be copied. If not, a repository whose files cannot be listed is not refused.
 
     Raises
     ------
@@ -83,8 +83,8 @@ def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) 
 
 
 def _program(name: str, own: str | None, cwd: str, runs: str) -> Sources:
-    """An executable, with its repository or, if it is found on PATH, that of the working directory. All of this is only
-    watched, because the paths by which it finds what it needs are not known."""
+    """Return an executable, with its repository or, if it is found on PATH, that of the working directory. All of this
+    is only watched, because the paths by which it finds what it needs are not known."""
     notes = () if own else (f"{name} is found on the nodes",)
     folder = os.path.dirname(os.path.realpath(own)) if own else cwd
     found = git.repository(folder)
@@ -97,7 +97,7 @@ def _program(name: str, own: str | None, cwd: str, runs: str) -> Sources:
 
 
 def _repositories(folders: Iterable[str], own: str | None, runs: str) -> tuple[tuple[Tree, ...], dict[str, str]]:
-    """The repositories that contain the folders, one tree each, and the folders without a repository, with the
+    """Return the repositories that contain the folders, one tree each, and the folders without a repository, with the
     reason."""
     trees: dict[str, Tree] = {}
     loose: dict[str, str] = {}
@@ -120,8 +120,8 @@ def _repositories(folders: Iterable[str], own: str | None, runs: str) -> tuple[t
 
 
 def _toolkits(path: str, runs: str) -> Tree:
-    """The folder of the toolkit's checkout that holds a module. Users change its workloads, so these are copied; launch
-    and profiling are not."""
+    """Return the folder of the toolkit's checkout that holds a module. Users change its workloads, so these are copied;
+    launch and profiling are not."""
     below = _part(path)
     root = os.path.join(HOME, below)
     if os.path.isfile(root):
@@ -137,7 +137,7 @@ def _toolkits(path: str, runs: str) -> Tree:
 
 
 def _loose(kind: str, name: str, own: str, loose: dict[str, str], pythonpath: Sequence[str]) -> Iterable[Tree]:
-    """What a program without a repository imports from its own folders; everything else in them is linked."""
+    """Yield what a program without a repository imports from its own folders; everything else in them is linked."""
     real = os.path.realpath(own)
     top = os.path.dirname(real)
     if kind != "script":  # the folder in which the full name begins
@@ -162,7 +162,7 @@ def _loose(kind: str, name: str, own: str, loose: dict[str, str], pythonpath: Se
 
 
 def _links(path: str, folder: str) -> list[str]:
-    """The names of the links in a folder, one after the other, by which a path leads to a file there."""
+    """Return the names of the links in a folder, one after the other, by which a path leads to a file there."""
     names: list[str] = []
     while os.path.islink(path) and os.path.realpath(os.path.dirname(path)) == folder:
         names.append(os.path.basename(path))
@@ -171,7 +171,7 @@ def _links(path: str, folder: str) -> list[str]:
 
 
 def _file(kind: str, name: str, path: Sequence[str]) -> str | None:
-    """The file that is run. The packages of a module are not imported to find it."""
+    """Return the file that is run. The packages of a module are not imported to find it."""
     if kind in ("script", "program"):
         return name if os.path.isabs(name) and os.path.isfile(name) else None
     parts = name.split(".")
@@ -198,8 +198,8 @@ def _file(kind: str, name: str, path: Sequence[str]) -> str | None:
 
 
 def _is_installed(path: str) -> bool:
-    """Whether a path belongs to Python or an installed package. Checking for the prefix is not enough: a user's code
-    may lie in it too."""
+    """Return whether a path belongs to Python or an installed package. Checking for the prefix is not enough: a user's
+    code may lie in it too."""
     real = os.path.realpath(path)
     return not {"site-packages", "dist-packages"}.isdisjoint(real.split("/")) or any(
         within(real, os.path.realpath(own)) for own in (os.path.dirname(os.__file__), f"{sys.prefix}/bin")
@@ -207,13 +207,13 @@ def _is_installed(path: str) -> bool:
 
 
 def _is_everything(top: str) -> bool:
-    """Whether a repository is a home directory, as some users keep their settings in one: not everything there is
-    code."""
+    """Return whether a repository is a home directory, as some users keep their settings in one: not everything there
+    is code."""
     return top in ("/", os.path.realpath(os.path.expanduser("~")))
 
 
 def _part(path: str) -> str:
-    """The part of the toolkit's checkout that contains a path."""
+    """Return the part of the toolkit's checkout that contains a path."""
     return os.path.relpath(os.path.realpath(path), HOME).split(os.sep)[0]
 
 

@@ -16,7 +16,7 @@ class Tree(NamedTuple):
     Parameters
     ----------
     root : str
-        The folder, links resolved.
+        The folder, with links resolved.
     files : tuple of str
         Files that are code; paths from the root.
     links : tuple of str
@@ -37,7 +37,7 @@ class Tree(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def sizes(self) -> dict[str, int]:
-        """Bytes on the disk of each file and link."""
+        """Return the bytes that each file and link takes on the disk."""
         sizes = dict.fromkeys(self.links, BLOCK)
         for name in self.files:
             sizes[name] = max(BLOCK, _size(os.path.join(self.root, name)))
@@ -83,7 +83,7 @@ def _mib(size: float) -> str:
 
 
 def within(path: str, folder: str) -> bool:
-    """Whether a path is a folder, or something in it."""
+    """Return whether a path is a folder, or something in it."""
     return path == folder or path.startswith(os.path.join(folder, ""))
 
 

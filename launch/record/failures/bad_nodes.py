@@ -23,8 +23,8 @@ class BadNode(NamedTuple):
     host: str
     failed: int  # attempts in which this node failed first
     attempts: int  # attempts in which it took part
-    error: str  # of the last of them
-    runs: tuple[Path, ...]  # in which it failed
+    error: str  # error of the last of these failures
+    runs: tuple[Path, ...]  # runs in which the node failed
 
 
 class _Fault(NamedTuple):
@@ -35,7 +35,7 @@ class _Fault(NamedTuple):
 
 
 def among(runs: Iterable[RunDir]) -> list[BadNode]:
-    """The bad nodes among those on which runs ran.
+    """Return the bad nodes among those on which runs ran.
 
     A node is bad if it was lost or has a broken GPU. It is also bad if it was the first to fail in two or more
     attempts, in a way in which no other node fails: what fails elsewhere too is the program's fault. A node is cleared
@@ -71,7 +71,7 @@ def among(runs: Iterable[RunDir]) -> list[BadNode]:
 
 
 def said(bad: Iterable[BadNode]) -> list[str]:
-    """A line per node."""
+    """Return a line per node."""
     return [
         f"{node.host} was the first to fail in {node.failed} of the {node.attempts} attempts it was in: "
         f"{' '.join(node.error.split())[:120]}"
@@ -80,8 +80,8 @@ def said(bad: Iterable[BadNode]) -> list[str]:
 
 
 def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
-    """For each attempt with usable records: its hosts, its evidence against one of them, and when it cleared them
-    all."""
+    """Yield, for each attempt with usable records, its hosts, its evidence against one of them, and when it cleared
+    them all."""
     started = [event for event in run.events("started") if "nodes" in event and "attempt" in event]
     ended = {event["attempt"]: event for event in run.events("ended") if "attempt" in event}
     for begin in started:
@@ -94,7 +94,7 @@ def _attempts(run: RunDir) -> Iterator[tuple[list[str], _Fault | None, float]]:
 
 
 def _fault(run: RunDir, begin: Event, end: Event | None, first: str) -> _Fault | None:
-    """The evidence of an attempt against a node; ``first`` is the node that ran the job script."""
+    """Return the evidence of an attempt against a node; ``first`` is the node that ran the job script."""
     if end is None and "allocation" in begin:  # the launcher is gone, on whatever node it ran
         return None
     if end is None:
@@ -106,12 +106,12 @@ def _fault(run: RunDir, begin: Event, end: Event | None, first: str) -> _Fault |
     if hang := end.get("hang"):
         return _Fault(hang["host"], "hung", end["time"], run.path) if "host" in hang else None
     failure = end.get("first_failure")
-    # What ranks report when another one has gone is no evidence against their own nodes.
+    # What ranks report when another one has gone is not evidence against their own nodes.
     if not failure or causes.is_cascade(failure["error"]):
         return None
     return _Fault(failure["host"], failure["error"], end["time"], run.path)
 
 
 def _kind(fault: _Fault) -> str:
-    """The error, without parts that differ from node to node."""
+    """Return the error, without parts that differ from node to node."""
     return re.sub(r"\d+", "0", fault.error.replace(fault.host, "HOST"))

@@ -15,7 +15,7 @@ _CASCADE = re.compile(
 NODE_FAILURE = "node failure"
 """The error of a rank whose node its scheduler has lost."""
 
-# As the driver (Xid 79 and others), NVML and the CUDA runtime name it.
+# The names that the driver (Xid 79 and others), NVML and the CUDA runtime give to a broken GPU.
 _BROKEN_GPU = (
     r"fallen off the bus|GPU is lost|uncorrectable ECC|ECC_UNCORRECTABLE|\bXid\b|is/are busy or unavailable|"
     r"Driver/library version mismatch"
@@ -79,30 +79,30 @@ class Failure(NamedTuple):
 
 
 def failure_of(record: FirstFailure) -> Failure:
-    """A failure as recorded, perhaps by another version of the toolkit."""
+    """Return a failure as recorded, perhaps by another version of the toolkit."""
     traceback, refused = record.get("traceback") or "", bool(record.get("refused"))
     error = without_preamble(record["error"])
     return Failure(record["rank"], record.get("node"), record["host"], error, traceback, record.get("time"), refused)
 
 
 def without_preamble(error: str) -> str:
-    """The error itself, where TensorFlow puts the lines of the user's code before it (``in user code: ...``)."""
+    """Return the error itself, where TensorFlow puts the lines of the user's code before it (``in user code: ...``)."""
     first, *rest = error.strip().splitlines() or [""]
     return rest[-1].strip() if rest and first.rstrip().endswith(" in user code:") else error
 
 
 def is_cascade(error: str) -> bool:
-    """Whether an error is one that ranks report when another one has gone."""
+    """Return whether an error is one that ranks report when another one has gone."""
     return _CASCADE.search(error) is not None
 
 
 def is_of_the_node(error: str) -> bool:
-    """Whether an error is the node's, whatever program runs on it."""
+    """Return whether an error is the node's, whatever program runs on it."""
     return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
 
 
 def suggestion(error: str, workload: bool, in_image: bool = False) -> str:
-    """What to do about an error of a workload or another program, perhaps in a container; empty if not known."""
+    """Return what to do about an error of a workload or another program, perhaps in a container; empty if not known."""
     advice = next((advice for pattern, advice in _KNOWN if re.search(pattern, error, re.IGNORECASE)), "")
     if in_image and advice is _PACKAGE:
         return _PACKAGE_OF_IMAGE

@@ -10,7 +10,7 @@ from launch.record.rundir import RunDir
 
 
 def first_failure(run: RunDir, attempt: int) -> Failure | None:
-    """The first rank that failed in an attempt, or None if none did.
+    """Return the first rank that failed in an attempt, or None if none did.
 
     Exceptions are ordered by time. If no rank's own exception explains the end, the report of srun or the local
     launcher names a rank that could not say why it ended.
@@ -33,13 +33,13 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
 
 
 def named(run: RunDir, outcome: str) -> str:
-    """The outcome, with a name of its own for a failure that was a rank's refusal."""
+    """Return the outcome, with a name of its own for a failure that was a rank's refusal."""
     failures = [failure for event in run.events("ended") if (failure := event.get("first_failure"))]
     return "refused" if outcome == "failed" and failures and failures[-1].get("refused") else outcome
 
 
 def ran_out_of_memory(run: RunDir) -> bool:
-    """Whether the last attempt certainly ended because the node's memory, not a GPU's, ran out."""
+    """Return whether the last attempt certainly ended because the node's memory, not a GPU's, ran out."""
     attempt = len(run.events("started"))
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     failure = (ended[-1].get("first_failure") if ended else None) or {}

@@ -35,10 +35,10 @@ class NewLines:
     def __init__(self, path: Path) -> None:
         self._path, self._read = path, 0
         with contextlib.suppress(OSError):
-            self._read = os.stat(path).st_size  # of earlier attempts
+            self._read = os.stat(path).st_size  # bytes of earlier attempts
 
     def steps(self) -> list[int]:
-        """The numbers of the new steps."""
+        """Return the numbers of the new steps."""
         with contextlib.suppress(OSError):
             if os.stat(self._path).st_size > self._read:
                 with open(self._path, "rb") as file:
@@ -51,7 +51,8 @@ class NewLines:
 
 
 def says_more(run: RunDir, node: int, begin: int) -> bool:
-    """Whether the ranks of a node have printed anything but stall warnings, from byte ``begin`` of their log on."""
+    """Return whether the ranks of a node have printed anything but stall warnings, from byte ``begin`` of their log
+    on."""
     try:
         with open(run.node_log(node), "rb") as file:
             file.seek(begin)
@@ -61,7 +62,7 @@ def says_more(run: RunDir, node: int, begin: int) -> bool:
 
 
 def report(path: Path) -> dict[str, Any] | None:
-    """A watcher's last report, or None."""
+    """Return a watcher's last report, or None."""
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -76,12 +77,12 @@ def order(path: Path, node: int, idle_s: float) -> None:
 
 
 def ordered_by(path: Path) -> int | None:
-    """The node whose watcher has decided that the run hangs."""
+    """Return the node whose watcher has decided that the run hangs."""
     return (report(path) or {}).get("by")
 
 
 def verdict(run: RunDir, attempt: int) -> Hang | None:
-    """The verdict on an attempt that hung; None for any other."""
+    """Return the verdict on an attempt that hung; None for any other."""
     try:
         return read_object(run.hang_json(attempt), Hang)
     except Unreadable:
@@ -101,7 +102,7 @@ def warn(run: RunDir, node: int, rank: int, idle_s: float, timeout_s: float) -> 
 
 
 class UsualStep(NamedTuple):
-    """The median of the last steps that a run has recorded."""
+    """The median time of the last steps that a run has recorded."""
 
     run: RunDir
     nodes: int
@@ -109,7 +110,7 @@ class UsualStep(NamedTuple):
 
 
 def usual_step(run: RunDir) -> UsualStep | None:
-    """How long a step of a run takes; None if it has recorded none."""
+    """Return how long a step of a run takes; None if it has recorded none."""
     import statistics  # imported late, as it takes long and is rarely needed
 
     with contextlib.suppress(Refusal):

@@ -41,7 +41,8 @@ SIGNALS = {signal.strsignal(number): number.name for number in signal.Signals}
 
 
 def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
-    """Why Slurm ended an attempt, by default the last one. None if it did not; empty if a rank had failed before."""
+    """Return why Slurm ended an attempt, by default the last one. None if it did not; empty if a rank had failed
+    before."""
     attempt = attempt or len(run.events("started"))
     match = _CANCELLED.search(section(run, attempt))
     if match is None:
@@ -51,14 +52,14 @@ def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
 
 
 def handles_warning(run: RunDir) -> bool:
-    """Whether the ranks save, leave and end with 75 when they are asked to, according to the plan or to the ranks
-    themselves."""
+    """Return whether the ranks save, leave and end with 75 when they are asked to, according to the plan or to the
+    ranks themselves."""
     record = run.record()
     return record.get("kind") == "workload" or record.get("warn", False) or run.handles_warning.exists()
 
 
 def section(run: RunDir, attempt: int) -> str:
-    """The part of job.log about an attempt."""
+    """Return the part of job.log about an attempt."""
     first, *others = end_of(run.job_log, MOST).split(f"{RANKS_START}\n")
     found: dict[str, str] = {}
     for before, *parts in [["", *_ATTEMPT.split(first)[1:]], *map(_ATTEMPT.split, others)]:
@@ -68,7 +69,7 @@ def section(run: RunDir, attempt: int) -> str:
 
 
 def lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
-    """The first rank of each node that the scheduler has lost. No report of other ranks explains more."""
+    """Return the first rank of each node that the scheduler has lost. No report of other ranks explains more."""
     lost = _NODE_FAILURE.findall(section(run, attempt))
     if not lost:
         return []
@@ -83,7 +84,8 @@ def lost_nodes(run: RunDir, attempt: int) -> list[Failure]:
 
 
 def not_started(run: RunDir, attempt: int) -> list[Failure]:
-    """The first rank of the node on which srun could not start ranks; that of the first node if srun names none."""
+    """Return the first rank of the node on which srun could not start ranks; that of the first node if srun names
+    none."""
     match = _NOT_STARTED.search(section(run, attempt))
     if match is None:
         return []
@@ -96,7 +98,7 @@ def not_started(run: RunDir, attempt: int) -> list[Failure]:
 
 
 def srun_reports(run: RunDir, attempt: int) -> list[Failure]:
-    """The ranks of an attempt that ended badly, as srun reports them, before Slurm itself ended the job."""
+    """Return the ranks of an attempt that ended badly, as srun reports them, before Slurm itself ended the job."""
     found = []
     fine = ("0", "75") if handles_warning(run) else ("0",)
     ranks_per_node = run.record()["ranks_per_node"]
@@ -113,7 +115,7 @@ def srun_reports(run: RunDir, attempt: int) -> list[Failure]:
 
 
 def end_of(path: Path, size: int, begin: int = 0) -> str:
-    """The last bytes of a file, after the first ``begin``. Empty if it cannot be read, which must not hide other
+    """Return the last bytes of a file, after the first ``begin``. Empty if it cannot be read, which must not hide other
     reports."""
     with contextlib.suppress(Unreadable):
         return read_end(path, size, begin).decode(errors="replace")
@@ -121,7 +123,7 @@ def end_of(path: Path, size: int, begin: int = 0) -> str:
 
 
 def _hosts(text: str) -> list[str]:
-    """The hosts of a list that may also have been printed by a program."""
+    """Return the hosts of a list that may also have been printed by a program."""
     try:
         return hostlist.expand(text)
     except Refusal:

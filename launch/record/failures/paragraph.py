@@ -18,7 +18,7 @@ from launch.record.rundir import RunDir
 
 
 def paragraph(run: RunDir) -> str:
-    """The report on the last attempt that failed: rank, node, step, error, last lines, advice."""
+    """Return the report on the last attempt that failed: rank, node, step, error, last lines, advice."""
     attempt = len(run.events("started"))
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     record = ended[-1].get("first_failure") if ended else None
@@ -52,7 +52,7 @@ def paragraph(run: RunDir) -> str:
 
 
 def _stack(run: RunDir, attempt: int, hang: Hang) -> list[str]:
-    """The stack of the main thread of the rank that is behind in a hung run, innermost frame first."""
+    """Return the stack of the main thread of the rank that is behind in a hung run, innermost frame first."""
     if "rank" not in hang or "node" not in hang:
         return []
     text = end_of(run.node_stacks(attempt, hang["node"]), MOST)
@@ -65,14 +65,14 @@ def _stack(run: RunDir, attempt: int, hang: Hang) -> list[str]:
 
 
 def _left_nothing(run: RunDir, made_by: job.Job | None) -> bool:
-    """Whether a job on other machines has ended without a trace in the run."""
+    """Return whether a job on other machines has ended without a trace in the run."""
     if made_by is None or made_by.backend == "local":
         return False
     return all(event.get("submission") != made_by.number for event in run.events("started"))
 
 
 def _without_dump(lines: list[str]) -> list[str]:
-    """The last lines, or those around the crash if Python has listed all its threads and modules after it."""
+    """Return the last lines, or those around the crash if Python has listed all its threads and modules after it."""
     fatal = next((place for place, line in enumerate(lines) if line.startswith("Fatal Python error")), None)
     return lines[-12:] if fatal is None else lines[max(0, fatal - 4) : fatal + 8]
 
@@ -101,15 +101,15 @@ def _last_step(run: RunDir, failure: Failure) -> int | None:
 
 
 def _printed_before(run: RunDir, node: int | None) -> int:
-    """Bytes of a node's log that belong to earlier attempts."""
+    """Return the bytes of a node's log that belong to earlier attempts."""
     started = run.events("started")
     begins = started[-1].get("logs", []) if started and node is not None else []
     return begins[node] if node is not None and node < len(begins) else 0
 
 
 def _tail(path: Path, rank: int | None = None, count: int = 12, begin: int = 0) -> list[str]:
-    """The last lines of a log after its first ``begin`` bytes, of one rank or all. Read from the end: a log can be
-    long."""
+    """Return the last lines of a log after its first ``begin`` bytes, of one rank or all. Read from the end: a log can
+    be long."""
     lines = end_of(path, 65536, begin).splitlines()
     if rank is not None:
         own = re.compile(rf"\s*{rank}: ")
@@ -119,7 +119,7 @@ def _tail(path: Path, rank: int | None = None, count: int = 12, begin: int = 0) 
 
 
 def _headline(error: str) -> str:
-    """An error on one line. The rest of it is in its traceback, or in the rank's last output."""
+    """Return an error on one line. The rest of it is in its traceback, or in the rank's last output."""
     first, newline, _ = error.strip().partition("\n")
     return f"{first.rstrip()} ..." if newline else first
 

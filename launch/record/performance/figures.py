@@ -33,7 +33,7 @@ class Throughput(NamedTuple):
 
 
 def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> Result:
-    """What is known of a program's run that has ended well.
+    """Return the result of a program's run that has ended well.
 
     Parameters
     ----------
@@ -42,9 +42,9 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
     plan : Plan
         Its plan, with the figures to look for.
     recorded : Result
-        What its steps show.
+        The part of the result that its recorded steps give.
     begins : sequence of int
-        For each node, the bytes of its log that belong to earlier attempts; empty if there are none.
+        Bytes of each node's log that belong to earlier attempts; empty if there are none.
     """
     metrics: dict[str, Any] = dict(recorded.get("metrics") or {})
     units: dict[str, str] = {}
@@ -62,7 +62,7 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
                 "simpler"
             )
             continue
-        except Refusal as error:  # also for a pattern that was changed in run.json: the end must be recorded
+        except Refusal as error:  # as for a pattern that was changed in run.json: the end must still be recorded
             troubles.append(f"{name}: {getattr(error, 'reason', error)}")
             continue
         metrics[name] = found.value
@@ -86,7 +86,8 @@ def result(run: RunDir, plan: Plan, recorded: Result, begins: Sequence[int]) -> 
 
 
 def so_far(run: RunDir, plan: PlanRecord) -> Throughput | None:
-    """The throughput that a run under way has printed last, on its first node; None if a quick look finds none."""
+    """Return the throughput that a run under way has printed last, on its first node; None if a quick look finds
+    none."""
     for name, figure in (plan.get("fom") or {}).items():
         if figure["kind"] not in ("rate", "speed") or "ranks" in figure:
             continue
@@ -99,10 +100,10 @@ def so_far(run: RunDir, plan: PlanRecord) -> Throughput | None:
 
 
 def throughput(asked: Mapping[str, Figure], known: Result, scaling: Scaling, ranks: int) -> Throughput | None:
-    """The throughput from the figures of a run; None if they give none.
+    """Return the throughput from the figures of a run; None if they give none.
 
-    For a rate it is the rate, for a speed the speed. A time is that of the work if there is a figure for it, else that
-    of one problem: one per run, or in weak scaling one per rank.
+    A rate or a speed is the throughput itself. A time is that of the work, if there is a figure for the work; otherwise
+    that of one problem: one per run, or in weak scaling one per rank.
 
     Parameters
     ----------
@@ -113,7 +114,7 @@ def throughput(asked: Mapping[str, Figure], known: Result, scaling: Scaling, ran
     scaling : "weak" or "strong"
         The scaling of the study.
     ranks : int
-        Of the run.
+        Number of ranks of the run.
     """
     units = known.get("units") or {}
     positive = {name: value for name, value in (known.get("metrics") or {}).items() if _is_positive(value)}
@@ -142,12 +143,12 @@ def _is_positive(value: object) -> bool:
 
 
 def of_time(value: float, unit: str, scaling: str, ranks: int) -> tuple[float, str]:
-    """The throughput of a run that took this long and counted no work, and its unit."""
+    """Return the throughput of a run that took this long and counted no work, and its unit."""
     return (1 / value, f"runs/{unit}") if scaling == "strong" else (ranks / value, f"rank-runs/{unit}")
 
 
 def of_result(result: Result) -> Throughput | None:
-    """The throughput in a result: examples/s has a key of its own, any other is stored with its unit."""
+    """Return the throughput in a result: examples/s has a key of its own, any other is stored with its unit."""
     if (rate := result.get("throughput_examples_per_s")) is not None:
         return Throughput(rate, UNIT)
     value = result.get("throughput")

@@ -13,7 +13,7 @@ from launch.record.performance.steps import StepReader, of_rank0
 from launch.record.rundir import RunDir
 
 _TAIL = 65536  # bytes of steps/ that are read: some hundred steps
-_WINDOW_S = 20.0  # over which the throughput is averaged
+_WINDOW_S = 20.0  # period over which the throughput is averaged
 
 
 class Pace(NamedTuple):
@@ -25,12 +25,12 @@ class Pace(NamedTuple):
     epochs: float | None = None
     loss: float | None = None
     throughput: float | None = None  # over all ranks
-    unit: str = UNIT  # of that
+    unit: str = UNIT  # unit of the throughput
     left_s: float | None = None  # seconds until the last step, at this speed
 
 
 def pace(run: RunDir, begin: Sequence[int] = (0, 0)) -> Pace:
-    """How far a run is, as far as its files can be read. A file that cannot be read must not end the launcher.
+    """Return how far a run is, as far as its files can be read. A file that cannot be read must not end the launcher.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def pace(run: RunDir, begin: Sequence[int] = (0, 0)) -> Pace:
 
 
 def _recording(run: RunDir, of_first_node: Sequence[StepRecord]) -> int:
-    """How many ranks record steps: all, or only rank 0, whose examples are then those of all."""
+    """Return how many ranks record steps: all, or only rank 0, whose examples are then those of all."""
     others = any(step["rank"] for step in of_first_node)
     with contextlib.suppress(Unreadable, OSError):
         plan = run.record()

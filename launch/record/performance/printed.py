@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 class NotFound(Exception):
-    """Why a figure is not known, in words that follow its name."""
+    """A figure is not known. The message says why, in words that follow its name."""
 
 
 def find(
@@ -54,7 +54,7 @@ def find(
     """
     pattern = patterns.compiled(name, figure["pattern"])
     group, ranks, take = patterns.group(pattern), figure.get("ranks"), figures.take(figure)
-    last = ranks == "all" or take == "last"  # from each rank
+    last = ranks == "all" or take == "last"  # only the last number of each rank counts
     found: dict[int, _Numbers] = {}
     for node in range(nodes) if ranks in (None, "all") else [int(ranks) // ranks_per_node]:
         own = range(node * ranks_per_node, (node + 1) * ranks_per_node)
@@ -114,7 +114,7 @@ class _Numbers:
         self.least, self.most = min(self.least, number.value), max(self.most, number.value)
 
     def reduced(self, take: figures.Take) -> Found:
-        """The numbers, reduced to one."""
+        """Return the numbers, reduced to one."""
         if self.wrong:
             raise NotFound(self.wrong)
         if take == "last":
@@ -124,8 +124,8 @@ class _Numbers:
 
 
 def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, re.Match[bytes]]]:
-    """The matching lines of a log, without colours, the last one first, each with its rank. A line that \\r redraws
-    counts as several."""
+    """Yield the matching lines of a log, without colours, the last one first, each with its rank. A line that \\r
+    redraws counts as several."""
     search, label_of = pattern.search, _LABEL.match
     within = patterns.literal(pattern.pattern.decode(errors="surrogateescape"))
     for line in lines_from_end(path, begin, (within, b"\x1b")):
@@ -137,6 +137,6 @@ def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tup
 
 
 def _shown(text: bytes) -> str:
-    """Printed text, as a word for messages."""
+    """Return printed text as a word for messages."""
     shown = "".join(sign if sign.isprintable() else "?" for sign in text.decode(errors="replace"))
     return shown if len(shown) <= 40 else f"{shown[:37]}..."

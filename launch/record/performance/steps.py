@@ -29,7 +29,7 @@ _COUNTED = ("rank", "attempt", "examples")  # may be left out, but must be numbe
 _NUMBER = (int, float)
 _CLOCK_S = 1.0  # tolerance for coarse or late clocks; attempts are farther apart
 _MOST = 2.0**53  # largest number that a float holds exactly
-# What a number may be at the least. A duration may be impossible; it is then not timed.
+# Least value of each number. A duration may be impossible; the step then does not count as timed.
 _LEAST = {
     key: 0.0 for key in (*_COUNTED, "step", "start", "input_seconds", "own_seconds", "epoch", "compiled", "traced")
 }
@@ -46,16 +46,16 @@ class StepReader:
     run : RunDir
         The run; its attempts and shape give what a line leaves out.
     plan, events : optional
-        Those of the run, if they have been read already.
+        Plan and events of the run, if they have been read already.
 
     Attributes
     ----------
     damaged : int
-        Lines so far that are neither a step nor metrics.
+        Number of lines so far that are neither a step nor metrics.
     strange : list of bytes
         The damaged lines that are not merely cut short by a kill.
     metrics : dict
-        For each rank, the last figure of each name so far.
+        The last figure of each name so far, by rank.
     no_figures : dict
         The last value of each name that is not a figure.
 
@@ -75,11 +75,11 @@ class StepReader:
         self.no_figures: dict[str, Any] = {}
 
     def files(self) -> list[Path]:
-        """All files of steps/, in the order of their nodes and ranks."""
+        """Return all files of steps/, in the order of their nodes and ranks."""
         return sorted(self._run.steps.glob("*.jsonl"), key=lambda path: (len(path.name), path.name))
 
     def read(self, path: Path) -> Iterator[StepRecord]:
-        """The steps in a file, each with a rank and an attempt; none if there is no such file.
+        """Yield the steps in a file, each with a rank and an attempt; none if there is no such file.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class StepReader:
             raise Unreadable(path, error.strerror or str(error)) from None
 
     def steps(self, path: Path, lines: Iterable[bytes]) -> Iterator[StepRecord]:
-        """The steps in lines of a file."""
+        """Yield the steps in lines of a file."""
         named = _FILE.fullmatch(path.stem)
         first = int(named[2]) * (self._ranks_per_node if named[1] == "node" else 1) if named else None
         seen: Counter[tuple[int, float]] = Counter()  # lines without a rank, by attempt and step
@@ -126,7 +126,7 @@ class StepReader:
 
 
 def _plain(record: dict[str, Any]) -> bool:
-    """Whether a record is a step that holds only numbers that all its keys can have, as most are."""
+    """Return whether a record is a step that holds only numbers that all its keys can have, as most are."""
     values = record.values()
     try:
         return record.keys() >= _NEEDED and min(values) >= 0 and sum(values) < _MOST  # false where one is not a number
@@ -135,7 +135,7 @@ def _plain(record: dict[str, Any]) -> bool:
 
 
 def _repaired(record: dict[str, Any]) -> bool:
-    """Whether a record is a step or metrics, once values that cannot be are removed from it."""
+    """Return whether a record is a step or metrics, once values that cannot be are removed from it."""
     for key in [key for key, value in record.items() if key in _LEAST and not _usable(value, _LEAST[key])]:
         if key in _COUNTED and record[key] is not None:
             return False
@@ -144,17 +144,17 @@ def _repaired(record: dict[str, Any]) -> bool:
 
 
 def _usable(value: Any, least: float) -> bool:
-    """Whether a value is a number that a record can hold."""
+    """Return whether a value is a number that a record can hold."""
     return isinstance(value, _NUMBER) and least <= value < _MOST
 
 
 def of_rank0(run: RunDir) -> tuple[Path, Path]:
-    """The files in which rank 0 may have recorded its steps."""
+    """Return the files in which rank 0 may have recorded its steps."""
     return run.node_steps(0), run.rank_steps(0)
 
 
 def reported(run: RunDir, size: int) -> Result:
-    """What the program of a finished run has recorded of steps, throughput, metrics and phases.
+    """Return the steps, throughput, metrics and phases that the program of a finished run has recorded.
 
     The throughput is taken over the steps of the lowest rank that has recorded any, without the first tenth of them,
     with the examples of all ranks. If only one of several ranks has recorded steps, its examples count as those of all.
@@ -164,11 +164,11 @@ def reported(run: RunDir, size: int) -> Result:
     run : RunDir
         The run; files that cannot be read are skipped.
     size : int
-        How many ranks it has.
+        Number of ranks of the run.
     """
     ended = time.time()
     lowest = _LowestRank()
-    examples: dict[int, Counter[float | None]] = defaultdict(Counter)  # for each rank, how often a step had so many
+    examples: dict[int, Counter[float | None]] = defaultdict(Counter)  # by rank, how many steps had each number
     try:
         reader = StepReader(run)
         files = list(dict.fromkeys([*of_rank0(run), *reader.files()]))
@@ -212,7 +212,7 @@ def reported(run: RunDir, size: int) -> Result:
 
 
 def _last_lines(path: Path) -> list[bytes]:
-    """The last complete lines of a file."""
+    """Return the last complete lines of a file."""
     tail = read_end(path, _TAIL)
     return tail.split(b"\n")[len(tail) == _TAIL :]
 
@@ -225,8 +225,8 @@ class _LowestRank:
         self._clear()
 
     def _clear(self) -> None:
-        self.seconds: dict[float, float] = {}  # for each step, those of its last attempt; 0 if not timed
-        self._attempt, self._first, self._stepping = 0.0, math.inf, 0.0  # of the last attempt
+        self.seconds: dict[float, float] = {}  # by step, the seconds in its last attempt; 0 if not timed
+        self._attempt, self._first, self._stepping = 0.0, math.inf, 0.0  # the last attempt: see `phases`
 
     def add(self, record: StepRecord) -> None:
         if record["rank"] > self._rank:
@@ -242,7 +242,7 @@ class _LowestRank:
         self._stepping += max(0.0, record["seconds"]) if record["seconds"] < math.inf else 0.0
 
     def phases(self, run: RunDir, ended: float) -> dict[str, float | None]:
-        """Seconds of the last attempt: before its first step, in steps, and the rest."""
+        """Return the seconds of the last attempt: before its first step, in steps, and the rest."""
         started = next((event["time"] for event in reversed(run.events("started"))), ended)
         start = max(0.0, self._first - started)
         other = max(0.0, ended - started - start - self._stepping)

@@ -18,7 +18,7 @@ class Advice(NamedTuple):
     """The advice on a run, or on all runs of a study together."""
 
     folder: Path
-    runs: int  # that have ended
+    runs: int  # number of runs that have ended
     findings: Sequence[Finding]
     nodes: Sequence[best_nodes.Best]
 
@@ -29,7 +29,7 @@ class Advice(NamedTuple):
 
 
 def of(folder: Path) -> Advice:
-    """The advice on a run, or on a study by its folder.
+    """Return the advice on a run, or on a study by its folder.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def of(folder: Path) -> Advice:
 
 
 def brief(folder: Path) -> str:
-    """What other options would gain next time, in a line or two; empty if nothing."""
+    """Return what other options would gain next time, in a line or two; empty if nothing."""
     if not _may_gain(folder):
         return ""
     advice, lines = of(folder), []
@@ -61,8 +61,8 @@ def brief(folder: Path) -> str:
 
 
 def _may_gain(folder: Path) -> bool:
-    """Whether anything was asked for, or several numbers of nodes were measured. If not, the readings need not be
-    read."""
+    """Return whether anything was asked for, or several numbers of nodes were measured. If not, the readings need not
+    be read."""
     if is_study(folder):
         return True
     plan = RunDir(folder).record()
@@ -70,7 +70,7 @@ def _may_gain(folder: Path) -> bool:
 
 
 def report(advice: Advice) -> str:
-    """The advice as text."""
+    """Return the advice as text."""
     if not advice.runs and not advice.nodes:
         return f"{advice.folder}: no run has ended yet"
     head = f"{advice.folder}" + f": {advice.runs} runs that have ended" * (advice.runs > 1)
@@ -83,7 +83,7 @@ def report(advice: Advice) -> str:
 
 
 def as_json(advice: Advice) -> dict[str, Any]:
-    """The advice for programs."""
+    """Return the advice as an object, for programs."""
     return {
         "path": str(advice.folder),
         "runs": advice.runs,

@@ -28,7 +28,8 @@ class Best(NamedTuple):
         return self.nodes == self.points[-1].nodes
 
     def rows(self) -> list[dict[str, float]]:
-        """For each point, relative to the smallest: speed-up, efficiency, and node-hours for the same work."""
+        """Return, for each point, the speed-up, efficiency and node-hours for the same work, relative to the smallest
+        point."""
         base = self.points[0]
         return [
             {
@@ -43,7 +44,7 @@ class Best(NamedTuple):
 
 
 def of(folder: Path) -> list[Best]:
-    """The best number of nodes for each series of a study that was measured on two or more numbers of nodes.
+    """Return the best number of nodes for each series of a study that was measured on two or more numbers of nodes.
 
     A point counts as measured once none of its runs is still to come. Its value is the harmonic mean over its runs that
     have a result.
@@ -63,7 +64,7 @@ def of(folder: Path) -> list[Best]:
 
 
 def said(best: Best) -> str:
-    """What the best number of nodes gains and costs, as text."""
+    """Return what the best number of nodes gains and costs, as text."""
     row = next(row for row in best.rows() if row["nodes"] == best.nodes)
     fewest = best.points[0].nodes
     nodes = f"{best.nodes} node{'s' * (best.nodes > 1)}"

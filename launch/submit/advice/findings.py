@@ -20,7 +20,7 @@ MARGIN = 1.5
 """Factor on the most time or memory that was used: the next run may meet slower nodes, and memory is read only at
 moments."""
 
-_WORTH = 0.8  # of what was asked for; only less than that is worth advice
+_WORTH = 0.8  # fraction of what was asked for; only the use of less than that is worth advice
 _STEP_S = 300
 _IDLE_READINGS = 30  # readings without a kernel before a GPU counts as unused
 
@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 
 def of(uses: Sequence[Use]) -> list[Finding]:
-    """What one or more runs together asked for and used; nothing about what they did not ask for."""
+    """Return what one or more runs together asked for and used, leaving out what they did not ask for."""
     return [finding for rule in (_time, _cores, _memory, _gpus) if (finding := rule(uses))]
 
 
@@ -77,7 +77,7 @@ def _needed(use: Use) -> float:
 
 
 def _ask_for_time(use: Use, seconds: float) -> tuple[str, ...]:
-    """The option for time, within what the partition allows."""
+    """Return the option for time, within what the partition allows."""
     most = None
     if here := _site(use):
         most = walltime(here.partitions.get(use.plan.get("partition") or "", {}).get("max_time"))
@@ -139,7 +139,7 @@ def _memory(uses: Sequence[Use]) -> Finding | None:
 
 
 def _ask_for_memory(use: Use, gibibytes: str) -> tuple[tuple[str, ...], str]:
-    """Options that ask for memory, or words where the scheduler has no option for it."""
+    """Return options that ask for memory, or a remark if the scheduler has no option for that."""
     if use.plan["backend"] == "pbs":
         return (), f'ask for it with chunk = {{ mem = "{gibibytes}gb" }} in the site file'
     if use.plan["backend"] == "flux":
@@ -184,7 +184,7 @@ def _cards(use: Use) -> list[dict[str, Any]]:
 
 
 def _busy(gpus: Sequence[dict[str, Any]]) -> int:
-    """GPUs in use on the node that uses the most."""
+    """Return the number of GPUs in use on the node that uses the most."""
     nodes = [gpu["node"] for gpu in gpus if not _is_idle(gpu)]
     return max(map(nodes.count, nodes), default=0)
 

@@ -37,7 +37,7 @@ class Use(NamedTuple):
 
 
 def of(runs: Sequence[RunDir]) -> list[Use]:
-    """What is known of the runs that have a plan and have ended."""
+    """Return what is known about the runs that have a plan and have ended."""
     found = []
     for run in runs:
         with contextlib.suppress(Unreadable):
@@ -80,7 +80,7 @@ def _is_at_limit(event: Event) -> bool:
 
 
 def asked_for_memory(plan: PlanRecord) -> bool:
-    """Whether the user or the site file has asked for memory."""
+    """Return whether the user or the site file has asked for memory."""
     of_slurm = any(name.startswith("SBATCH_MEM") for name in plan.get("inherited") or ())
     return of_slurm or any(_has_option(plan, name) for name in ("mem", "mem-per-cpu", "mem-per-gpu"))
 
@@ -91,7 +91,7 @@ def _has_option(plan: PlanRecord, name: str) -> bool:
 
 
 def _asked_memory(run: RunDir) -> int | None:
-    """Memory in bytes that the job had on each node, as Slurm told the job (sbatch(1), output environment
+    """Return the memory in bytes that the job had on each node, as Slurm told the job (sbatch(1), output environment
     variables)."""
     around: Mapping[str, str] = {}
     with contextlib.suppress(Unreadable):
@@ -108,7 +108,7 @@ def _mebibytes(text: str | None) -> int | None:
 
 
 def _readings(runs: Sequence[RunDir]) -> dict[str, Any]:
-    """What the readings show, by the path of the run; without readings that cannot be read."""
+    """Return what the readings show, by the path of the run; readings that cannot be read are left out."""
     if not runs:
         return {}
     asked = own_command(sys.executable, READER, *(str(run.path) for run in runs))

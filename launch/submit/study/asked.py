@@ -38,12 +38,12 @@ _AGAIN = ("arguments", "entry", "ranks_per_node", "gpus_per_node", "cpus_per_tas
 
 
 def record(asked: Request, target: Target, axes: Axes, first: Plan) -> Asked:
-    """What is kept of the request for a study. ``first`` is the plan of its first run."""
+    """Return what is kept of the request for a study. ``first`` is the plan of its first run."""
     request, _ = inherited.take(asked)
     default = Request()
     left_out = {name: getattr(default, name) for name in _OF_THE_COMMAND | _OF_THE_AXES}
     left_out |= {"site": first.site_file or first.site, "backend": first.backend}
-    if first.backend == "allocation":  # it determines the shape too, and is another one when the run is planned again
+    if first.backend == "allocation":  # it determines the shape too, and will be another one next time
         shape = {"ranks_per_node": first.ranks_per_node, "cpus_per_task": first.cpus_per_task}
         gpus = {"gpus_per_node": first.gpus_per_node} if first.gpus_per_node else {}
         left_out |= {"backend": "slurm", **shape, **gpus}
@@ -67,7 +67,7 @@ def record(asked: Request, target: Target, axes: Axes, first: Plan) -> Asked:
 
 
 def of(folder: Path, index: StudyIndex) -> Asked:
-    """What a study was asked for.
+    """Return the request for a study, as its index keeps it.
 
     Raises
     ------
@@ -83,13 +83,13 @@ def of(folder: Path, index: StudyIndex) -> Asked:
 
 
 def request_of(folder: Path, asked: Asked) -> Request:
-    """The request for a study, wherever its folder is now."""
+    """Return the request for a study, wherever its folder is now."""
     request = options.parse(Request, asked["options"])
     return dataclasses.replace(request, name=folder.name, runs=folder.parent, repeats=asked["repeats"])
 
 
 def axes_of(asked: Asked) -> Axes:
-    """The axes of a study."""
+    """Return the axes of a study."""
 
     def tuples(tables: Sequence[Mapping[str, Sequence[str]]]) -> tuple[dict[str, tuple[str, ...]], ...]:
         return tuple({name: tuple(values) for name, values in table.items()} for table in tables)
@@ -98,18 +98,18 @@ def axes_of(asked: Asked) -> Axes:
 
 
 def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key, tuple[planning.Point, Plan]]:
-    """The plans of all runs of a study with the given axes, made like those of its existing runs.
+    """Return the plans of all runs of a study with the given axes, made like those of its existing runs.
 
     Parameters
     ----------
     folder : Path
-        Of the study.
+        Folder of the study.
     index : StudyIndex
         Its index.
     axes : Axes
         Its own axes, or these with further values.
     repeats : int
-        Of each point.
+        Number of runs of each point.
 
     Raises
     ------
@@ -138,17 +138,17 @@ def plans(folder: Path, index: StudyIndex, axes: Axes, repeats: int) -> dict[Key
 
 
 def key_of(point: planning.Point) -> Key:
-    """The key of a point in its study."""
+    """Return the key of a point in its study."""
     return point.nodes, point.values, point.repeat
 
 
 def keys_of(index: StudyIndex) -> dict[Key, str]:
-    """The keys of a study's runs, with the names of the runs."""
+    """Return the keys of a study's runs, with the names of the runs."""
     return {(each["nodes"], tuple(each["values"].items()), each["repeat"]): each["run"] for each in index["runs"]}
 
 
 def _shared(folder: Path, asked: Asked) -> dict[str, Any]:
-    """The fields of the plan that all runs share."""
+    """Return the fields of the plan that all runs share."""
     known = typed.hints(Plan)
     wrong = typed.mismatch(asked["plan"], known, "asked.plan")
     if wrong or "\0" in asked["plan"].get("cwd", "\0"):
@@ -161,7 +161,7 @@ def _shared(folder: Path, asked: Asked) -> dict[str, Any]:
 
 
 def _target(folder: Path, asked: Asked, contained: bool) -> Target:
-    """What the study runs, as it was found at that time: the same name may mean something else today.
+    """Return what the study runs, as it was found at that time: the same name may mean something else today.
 
     If a script is gone from its place, the study's copy of it is run.
     """

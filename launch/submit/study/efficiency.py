@@ -11,7 +11,7 @@ from launch.submit.cutoff import point_of
 
 
 def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
-    """The efficiency of those runs of a study whose speed is known.
+    """Return the efficiency of those runs of a study whose speed is known.
 
     It is (X / p) / (X0 / p0), with X the throughput of p ranks together and X0 that of the fewest. This is the parallel
     efficiency of weak scaling, where it is a ratio of times for the same work per rank, and of strong scaling, where it
@@ -22,14 +22,14 @@ def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
     Parameters
     ----------
     folder : Path
-        Of the study.
+        Folder of the study.
     known : sequence of Known
-        Those of its runs for which the efficiency is wanted.
+        The runs of the study for which the efficiency is wanted.
 
     Returns
     -------
     dict of Path to float
-        By the path of the run; empty if the study has only one number of nodes.
+        Efficiency, by the path of the run; empty if the study has only one number of nodes.
 
     Raises
     ------
@@ -57,5 +57,5 @@ def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
 
 
 def _each(one: states.Known) -> float | None:
-    """The throughput per rank; a speed is multiplied by the work that it advances."""
+    """Return the throughput per rank; a speed is multiplied by the work that it advances."""
     return one.throughput * (one.work or 1) / one.ranks if one.throughput and one.ranks else None

@@ -14,12 +14,12 @@ from launch.submit.cutoff import point_of
 
 
 class Estimate:
-    """What is known of the runs of a study.
+    """What is known about the times of the runs of a study.
 
     Parameters
     ----------
     folder : Path
-        Of the study.
+        Folder of the study.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,8 +46,8 @@ class Estimate:
             self.learn(name)
 
     def seconds(self, names: Iterable[str]) -> list[float | None]:
-        """The expected time of each of some runs: the mean over the done runs of its point, else over those on as many
-        nodes, else over all."""
+        """Return the expected time of each of some runs: the mean over the done runs of its point, else over those on
+        as many nodes, else over all."""
         lists: dict[object, list[float]] = {}
         for name, took in self._took.items():
             for key in (self._point[name], self._point[name][0], None):
@@ -57,13 +57,13 @@ class Estimate:
         return [means.get(point, means.get(point[0], means.get(None))) for point in points]
 
     def left_s(self, running: Mapping[str, float], waiting: Iterable[str]) -> float | None:
-        """Seconds until the last of some runs ends, if the number of runs at a time stays as it is now; None if
-        unknown.
+        """Return the seconds until the last of some runs ends, if the number of runs at a time stays as it is now; None
+        if unknown.
 
         Parameters
         ----------
         running : mapping of str to float
-            Run -> seconds since it began.
+            Seconds since each of the running runs began, by its name.
         waiting : iterable of str
             Runs that will follow.
         """
@@ -77,12 +77,12 @@ class Estimate:
 
 
 def text(left_s: float | None) -> str:
-    """The estimate as text; empty if unknown."""
+    """Return the estimate as text; empty if unknown."""
     return "" if left_s is None else f"about {clock(int(left_s))} left"
 
 
 def ran_s(events: Sequence[Event], now: float | None = None) -> float:
-    """Seconds that the attempts of a run took; one that has not ended counts up to now."""
+    """Return the seconds that the attempts of a run took; one that has not ended counts up to now."""
     total, began = 0.0, None
     for event in events:
         if event["event"] == "started":
@@ -94,7 +94,8 @@ def ran_s(events: Sequence[Event], now: float | None = None) -> float:
 
 
 def of_studies(known: Sequence[states.Known]) -> dict[Path, float]:
-    """Seconds that each study among some runs still takes, for studies that have both running and done runs."""
+    """Return the seconds that each study among some runs still takes, for studies that have both running and done
+    runs."""
     if all(one.running_s is None for one in known):
         return {}
     by_path = {one.path: one for one in known}

@@ -46,7 +46,7 @@ def write(
 
 
 def entry(point: Point, name: str) -> dict[str, Any]:
-    """The entry of a run in the index."""
+    """Return the entry of a run in the index."""
     return {"run": name, "nodes": point.nodes, "values": dict(point.values), "repeat": point.repeat}
 
 
@@ -57,8 +57,8 @@ def write_run(run: RunDir, plan: Plan) -> None:
 
 
 def runs_in(folder: Path) -> list[RunDir]:
-    """The runs of a study in the order of its index, without those that are missing or have lost their run.json. If the
-    folder is a run, that run.
+    """Return the runs of a study in the order of its index, without those that are missing or have lost their run.json.
+    If the folder is a run, that run.
 
     Raises
     ------
@@ -72,10 +72,10 @@ def runs_in(folder: Path) -> list[RunDir]:
 
 
 def unfinished(folder: Path) -> list[tuple[RunDir, Plan]]:
-    """Those of the runs in a folder that have no result yet."""
+    """Return the runs in a folder that have no result yet."""
     return [(run, run.plan()) for run in runs_in(folder) if run.result() is None]
 
 
 def holder(folder: Path) -> Path:
-    """The folder that holds the jobs of a run (its study's folder, or its own) or of a study (its own)."""
+    """Return the folder that holds the jobs of a run (its study's folder, or its own) or of a study (its own)."""
     return folder if is_study(folder) else holder_of(RunDir(folder))

@@ -32,9 +32,9 @@ class Growth:
     Parameters
     ----------
     folder : Path
-        Of the study.
+        Folder of the study.
     before, after : dict
-        Its index.
+        Index of the study before and after its growth.
     runs : list of (Point, Plan)
         The new runs.
     """
@@ -61,7 +61,7 @@ def growth(folder: Path, given: Mapping[str, Any]) -> Growth:
     Parameters
     ----------
     folder : Path
-        Of the study.
+        Folder of the study.
     given : dict
         Job options, by the names of their fields. Only those in `GROWS` may differ from those of the study.
 
@@ -110,7 +110,7 @@ def grown(what: Growth) -> Iterator[None]:
         yield
     except Refusal as refusal:
         runs = [RunDir(what.folder / point.name) for point, _ in what.runs]
-        if isinstance(refusal, SubmissionRefused):  # which has cancelled what the scheduler had
+        if isinstance(refusal, SubmissionRefused):  # the submission has cancelled what the scheduler had
             begun = refusal.may_be_queued or any(run.events("started") for run in runs)
         else:
             begun = bool(job.latest(runs))
@@ -147,7 +147,7 @@ def _text(value: Any) -> str:
 
 
 def _with_more(folder: Path, axes: Axes, given: Mapping[str, Any]) -> Axes:
-    """The axes with further values; values that they already have count once."""
+    """Return the axes with further values; values that they already have count once."""
     more: dict[str, list[str]] = {}
     for name, values in [("nodes", [str(n) for n in given.get("nodes", ())]), *map(axis, given.get("sweep", ()))]:
         more.setdefault(name.replace("-", "_"), []).extend(values)

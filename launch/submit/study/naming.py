@@ -11,8 +11,8 @@ OF_AN_AXIS, OF_ALL = 48, 160
 
 
 def names(combinations: Sequence[Mapping[str, str]]) -> list[str]:
-    """A name for each combination of values, which include ``nodes``. Names that would be alike are numbered, except
-    the first."""
+    """Return a name for each combination of values, which include ``nodes``. Names that would be alike are numbered,
+    except the first."""
     found: dict[str, None] = {}
     times: dict[str, int] = {}
     for combination in combinations:
@@ -27,7 +27,7 @@ def names(combinations: Sequence[Mapping[str, str]]) -> list[str]:
 
 @functools.cache
 def shown(axis: str, value: str) -> str:
-    """A value as written, without parts that look like a secret."""
+    """Return a value as written, without parts that look like a secret."""
     return without_secrets({axis: value})[axis]
 
 

@@ -1,4 +1,4 @@
-"""The points of a study, the plans of their runs, and what these cost at most."""
+"""The points of a study, the plans of their runs, and what the runs cost at most."""
 
 import dataclasses
 import datetime
@@ -22,13 +22,13 @@ class Point(NamedTuple):
     Parameters
     ----------
     nodes : int
-        Of the run.
+        Number of nodes of the run.
     values : tuple of (str, str)
-        Axis and value, in the order of the axes.
+        Each axis and its value, in the order of the axes.
     repeat : int
-        Counted from 1.
+        Number of the repeat, counted from 1.
     name : str
-        Of its run directory.
+        Name of the run directory.
     """
 
     nodes: int
@@ -38,7 +38,7 @@ class Point(NamedTuple):
 
 
 def points(axes: Axes, repeats: int, mixed: bool = False) -> list[Point]:
-    """All runs, in the order in which it is best to make them one after the other.
+    """Return all runs, in the order in which it is best to make them one after the other.
 
     All points are made once before any is repeated, so that drifts of the machine are spread over all points. If runs
     compare themselves with those before them, the points are ``mixed``, in an order that is always the same: along an
@@ -55,7 +55,7 @@ def points(axes: Axes, repeats: int, mixed: bool = False) -> list[Point]:
     coordinates = [(int(each.pop("nodes")), tuple(each.items())) for each in combinations]
     labelled = list(zip(coordinates, labels))
     if mixed:
-        from random import Random  # late: it takes as long as all else here
+        from random import Random  # imported late, as it takes as long as everything else here
 
         Random(0).shuffle(labelled)
     return [
@@ -66,7 +66,7 @@ def points(axes: Axes, repeats: int, mixed: bool = False) -> list[Point]:
 
 
 def planned(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:
-    """The plan of a run, with the environment to stage; see `launch.plan.resolve.resolve`."""
+    """Return the plan of a run, with the environment to stage; see `launch.plan.resolve.resolve`."""
     plan = resolve(request, nodes, site, target, machine, now)
     if not request.stage_env:
         return plan
@@ -78,7 +78,7 @@ def planned(request: Request, nodes: int, site: Site, target: Target, machine: M
 def plans(
     asked: Request, target: Target, found: Sequence[Point], site: Site, machine: Machine, now: datetime.datetime
 ) -> list[Plan]:
-    """The plan of each point.
+    """Return the plan of each point.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def refuse_mixed(targets: Sequence[Target]) -> None:
 
 
 def cost(plans: Iterable[Plan]) -> tuple[float | None, str]:
-    """What a study costs at most, and the unit: GPU-hours, or node-hours without GPUs."""
+    """Return what a study costs at most, and the unit: GPU-hours, or node-hours without GPUs."""
     plans = list(plans)
     if not all(plan.time_s for plan in plans):
         return None, ""

@@ -12,7 +12,7 @@ from launch.submit.study import asked, folders
 
 
 def missing(folder: Path, index: StudyIndex) -> list[str]:
-    """The runs that a study's index names, but of which nothing is left."""
+    """Return the runs that a study's index names, but of which nothing is left."""
     return [entry["run"] for entry in index["runs"] if RunDir(folder / entry["run"]).is_missing]
 
 

@@ -13,8 +13,8 @@ from launch.submit.workflow.stages import is_workflow
 
 
 def of(folder: Path) -> str:
-    """The table of a study whose runs are done, or why there is none. For a sweep, the command that prints the table of
-    its points. Empty if all runs have the same number of nodes."""
+    """Return the table of a study whose runs are done, or why there is none. For a sweep, the command that prints the
+    table of its points. Empty if all runs have the same number of nodes."""
     entries = (read_index(folder) or {"runs": []})["runs"]
     if any(entry["values"].keys() - {"seed"} for entry in entries):
         series = f"the scaling table of one of its series: {command('report', folder, '--series')} NAME\n"
@@ -36,7 +36,7 @@ def of(folder: Path) -> str:
 
 
 def _remark(folder: Path) -> list[str]:
-    """The remark in the study's existing report, which the new report must keep."""
+    """Return the remark in the study's existing report, which the new report must keep."""
     with contextlib.suppress(Unreadable, KeyError, TypeError):
         return [f"--remark={read_json(folder / 'report' / 'report.json')['about']['remark']}"]
     return []

@@ -17,8 +17,8 @@ from launch.submit.study import eta
 from launch.submit.watching.ends import has_begun
 from launch.submit.watching.study_screen import StudyScreen
 
-_COUNTS_S = 60.0  # between two lines of counts, where they do not stay in their place
-_LOOK_S = 5.0  # between two estimates of how long the study still takes
+_COUNTS_S = 60.0  # pause between two lines of counts, if they do not stay in their place
+_LOOK_S = 5.0  # pause between two estimates of how long the study still takes
 
 
 class Display:
@@ -27,9 +27,9 @@ class Display:
     Parameters
     ----------
     left : mapping of Path to Job, RunDir and Plan
-        The runs that have not ended, in their order: at first all. Whoever watches removes those that have.
+        The runs that have not ended, in their order: at first all. The caller removes those that have ended.
     outcomes : mapping of str to str
-        How the others ended, by name; also kept up to date from outside.
+        How the others ended, by name; the caller keeps it up to date too.
     follow : bool
         Whether to show progress.
     beside : bool
@@ -125,21 +125,21 @@ class Display:
             self.print(line)
 
     def print(self, text: str) -> None:
-        """Print what stays, above the table if there is one."""
+        """Print text that stays on the terminal, above the table if there is one."""
         if self._screen:
             self._screen.say(text)
         else:
             print(text, flush=True)
 
     def say(self, line: str) -> None:
-        """Print what passes, where progress is shown."""
+        """Print a line about the progress, if progress is shown."""
         if self._screen:
             self._screen.say(line)
         elif self._follow:
             print(line, file=sys.stderr, flush=True)
 
     def _left_for_all(self) -> str:
-        """About how long the runs that have not ended, and those after them, still take."""
+        """Return about how long the runs that have not ended, and those after them, still take."""
         if not self._follow or len(self._all) == 1:
             return ""
         if self._estimate is None:
@@ -155,7 +155,7 @@ class Display:
         return eta.text(self._estimate.left_s(running, waiting))
 
     def _under_way(self) -> Iterator[tuple[Job, RunDir, Plan]]:
-        """The runs of a job that have begun and not ended; those of a packed job begin in order."""
+        """Yield the runs of a job that have begun and not ended; those of a packed job begin in order."""
         for job, run, plan in self._left.values():
             if job.shape == "pack" and not has_begun(job, run):
                 return
@@ -164,7 +164,7 @@ class Display:
                 return
 
     def _begun(self, answer: Answer) -> list[RunDir]:
-        """The runs that have begun and not ended, whatever the shape of their jobs."""
+        """Return the runs that have begun and not ended, whatever the shape of their jobs."""
         if self._job.shape == "pack":
             return [run for _, run, _ in self._under_way()]
         return [
@@ -175,7 +175,7 @@ class Display:
 
 
 def _waiting(job: Job, status: Status | None) -> str:
-    """What keeps a job from starting."""
+    """Return what keeps a job from starting."""
     if status is None or not status.word or status.word == "RUNNING":
         return ""
     return f"job {job.id} is {status.word.lower()}{f': {status.reason}' if status.reason else ''}"

@@ -11,7 +11,7 @@ from launch.record.rundir import RunDir
 from launch.record.writing import refuse_full_disk
 from launch.submit import jobs as submission
 
-_SETTLING_S = 10.0  # until what the nodes wrote is visible here, and an ended job has left the queue
+_SETTLING_S = 10.0  # time until what the nodes wrote is visible here, and an ended job has left the queue
 
 
 class Ends:
@@ -21,7 +21,7 @@ class Ends:
         self._settling: dict[Path, float] = {}  # since when sources disagree about a run
 
     def of(self, job: Job, run: RunDir, plan: Plan, status: Status | None, others_ended: bool) -> str | None:
-        """How a run ended; None if it has not. ``others_ended`` says whether any other run of its jobs has."""
+        """Return how a run ended; None if it has not. ``others_ended`` says whether any other run of its jobs has."""
         last = submission.last_event(run, job)
         noted = last.get("outcome") if last.get("event") == "ended" else None
         over = status is None or status.phase == ENDED
@@ -48,12 +48,12 @@ class Ends:
 
 
 def has_begun(job: Job, run: RunDir) -> bool:
-    """Whether a run has begun in a job."""
+    """Return whether a run has begun in a job."""
     return any(event.get("submission") == job.number for event in run.events("started"))
 
 
 def no_room(run: RunDir) -> str:
-    """Whether the disk is full, of a run that could record nothing; empty if it is not."""
+    """Return a message if the disk of a run that could record nothing is full; otherwise empty."""
     try:
         refuse_full_disk(run.path)
     except OSError as error:

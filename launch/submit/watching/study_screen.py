@@ -22,7 +22,7 @@ class StudyScreen:
     Parameters
     ----------
     runs : sequence of RunDir and Plan
-        All its runs that are watched.
+        All runs of the study that are watched.
     """
 
     def __init__(self, runs: Sequence[tuple[RunDir, Plan]]) -> None:
@@ -36,7 +36,7 @@ class StudyScreen:
         self._drawn = -_EVERY_S
 
     def close(self) -> None:
-        """Take the table away."""
+        """Remove the table."""
         self._screen.clear()
 
     def draw(self, outcomes: Mapping[str, str], running: Sequence[RunDir], left: str) -> None:
@@ -75,7 +75,7 @@ class StudyScreen:
         self._screen.draw([(head, None), *zip(table, colours)])
 
     def _result(self, run: RunDir, outcome: str) -> list[str]:
-        """The cells of a run that has ended; its files do not change any more."""
+        """Return the cells of a run that has ended; its files do not change any more."""
         if run.path not in self._ended:
             made = of_result(run.result() or {}) if outcome == "done" else None
             self._ended[run.path] = ["", f"{made.value:.4g} {made.unit or ''}" if made and made.value else "", "", ""]
@@ -83,7 +83,7 @@ class StudyScreen:
 
 
 def _progress(run: RunDir, plan: Plan) -> list[str]:
-    """Bar, step, throughput and time left of a run, or its signs of life."""
+    """Return the bar, step, throughput and time left of a run, or its signs of life."""
     now = pace(run)
     if now.step is None:
         return ["", "", "", "", activity(run, plan.nodes) if plan.kind != "workload" else "starting"]

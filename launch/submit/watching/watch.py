@@ -33,8 +33,8 @@ def watch(jobs: Sequence[Job], follow: bool) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        For each run by name: done, stopped, failed, refused (bad input, found by a rank), cancelled or timeout. Does
-        not hold runs that were skipped as too inefficient.
+        How each run ended, by its name: done, stopped, failed, refused (bad input, found by a rank), cancelled or
+        timeout. Runs that were skipped as too inefficient are left out.
 
     Raises
     ------
@@ -70,7 +70,7 @@ class _Watch:
         self.display = Display(self._left, self.outcomes, follow, self._beside)
 
     def left(self) -> list[tuple[RunDir, Plan]]:
-        """The runs that have not ended."""
+        """Return the runs that have not ended."""
         return [(run, plan) for _, run, plan in self._left.values()]
 
     def to_the_end(self) -> None:

@@ -33,13 +33,13 @@ def run(folder: Path, how: str, hold: Hold, change: Callable[[Plan], Plan] = lam
     Parameters
     ----------
     folder : Path
-        Of the workflow.
+        Folder of the workflow.
     how : str
         "follow", "wait" or "detach".
     hold : Hold
         The lock of the folder.
     change : function
-        Applied to each plan.
+        Function that is applied to each plan.
 
     Raises
     ------

@@ -33,12 +33,12 @@ class Stage(NamedTuple):
 
 
 def in_order(after: Mapping[str, Sequence[str]]) -> list[str]:
-    """The stages, ordered so that each follows those that it depends on.
+    """Return the stages, ordered so that each follows those that it depends on.
 
     Parameters
     ----------
     after : dict of str to sequence of str
-        For each stage, the stages that must be done before it.
+        The stages that must be done before each stage, by its name.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def in_order(after: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def all_before(after: Mapping[str, Sequence[str]], name: str) -> set[str]:
-    """All stages that must be done before a stage, directly or indirectly."""
+    """Return all stages that must be done before a stage, directly or indirectly."""
     return {stage for before in after[name] for stage in {before} | all_before(after, before)}
 
 
 def is_workflow(folder: Path) -> bool:
-    """Whether a folder is that of a workflow."""
+    """Return whether a folder is that of a workflow."""
     return os.path.isfile(folder / INDEX)
 
 
@@ -71,14 +71,15 @@ def write(folder: Path, stages: Sequence[Stage]) -> None:
 
 
 def read(folder: Path) -> list[Stage]:
-    """The stages of a workflow, in order; empty if the folder is not a workflow."""
+    """Return the stages of a workflow, in order; empty if the folder is not a workflow."""
     index = read_object(folder / INDEX, _Index) or {"stages": []}
     in_order({entry["stage"]: entry["after"] for entry in index["stages"]})
     return [Stage(entry["stage"], tuple(entry["after"]), folder / entry["stage"]) for entry in index["stages"]]
 
 
 def ended_before(run: Path) -> str:
-    """The stage that kept a run of a workflow from starting, and how that stage ended; empty if there is none."""
+    """Return the stage that kept a run of a workflow from starting, and how that stage ended; empty if there is
+    none."""
     for stage in (run, run.parent):  # either the run or its study is a stage
         stages = {each.name: each for each in read(stage.parent)}
         if stage.name in stages:

@@ -46,7 +46,7 @@ class Workflow:
         return [job for stage in self.stages for job in stage.jobs]
 
     def as_json(self, here: Site, why: str) -> dict[str, Any]:
-        """The plan for programs: each stage as `launch.submit.order.Planned.as_json` gives it."""
+        """Return the plan for programs: each stage as `launch.submit.order.Planned.as_json` gives it."""
         hours, unit = planning.cost(self.jobs)
         parts = [
             {
@@ -65,7 +65,7 @@ class Workflow:
         }
 
     def described(self, here: Site, why: str) -> str:
-        """The plan as text."""
+        """Return the plan as text."""
         hours, unit = planning.cost(self.jobs)
         orders = [stage.order for stage in self.stages]
         text = [
@@ -89,7 +89,7 @@ class Workflow:
             order.check_queue_limits(self.jobs, "make its studies smaller, as a workflow is submitted whole")
 
     def preview(self) -> str:
-        """The text of what would be submitted or started for each stage."""
+        """Return the text of what would be submitted or started for each stage."""
         return "\n".join(
             f"\nstage {stage.order.stage}\n{stage.preview(_jobs_of(stage.order.after))}" for stage in self.stages
         )
@@ -133,8 +133,8 @@ def plan(asked: Request, orders: Sequence[Order], here: Site, machine: Machine, 
 
 
 def _with_folders(each: Order, folder: Path, before: set[str], names: Iterable[str]) -> Target:
-    """What a stage runs, with the names of earlier stages in braces replaced by their folders; other braces belong to
-    the program."""
+    """Return what a stage runs, with the names of earlier stages in braces replaced by their folders; other braces
+    belong to the program."""
     own = {name for step in each.axes.steps for name in step}
     for name in re.findall(r"(?<!\{)\{([\w.+-]+)\}", " ".join(each.target.arguments)):
         mistaken = name in names or difflib.get_close_matches(name, before, 1, 0.8)

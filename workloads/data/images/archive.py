@@ -12,7 +12,7 @@ ARRAYS = {"train": ("x_train", "y_train"), "validation": ("x_test", "y_test")}
 
 
 def read(path: Path) -> Found:
-    """The set of an archive.
+    """Return the image set in an archive.
 
     Raises
     ------

@@ -25,17 +25,17 @@ HUNDRED = ["train"], ["test"]
 
 
 def is_binary(folder: Path) -> bool:
-    """Whether a folder has files of the binary version."""
+    """Return whether a folder has files of the binary version."""
     return any(folder.glob("*.bin"))
 
 
 def is_python(folder: Path) -> bool:
-    """Whether a folder has files of the version for Python."""
+    """Return whether a folder has files of the version for Python."""
     return any((folder / name).is_file() for names in (*TEN, *HUNDRED) for name in names)
 
 
 def binary(folder: Path) -> Found:
-    """The set of a folder with the binary version.
+    """Return the set in a folder with the binary version.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def binary(folder: Path) -> Found:
 
 
 def python(folder: Path) -> Found:
-    """The set of a folder with the version for Python. The pickles cannot run anything.
+    """Return the set in a folder with the version for Python. Its pickles cannot run any code.
 
     Raises
     ------

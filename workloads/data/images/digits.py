@@ -11,11 +11,11 @@ import numpy as np
 from launch.errors import Refusal
 from workloads.data.images.sets import Images, ImageSet
 
-TRAIN = 1500  # the first ones; the people who wrote the others wrote few of them, if any
+TRAIN = 1500  # the first digits; the people who wrote the others wrote few of these, if any
 
 
 def digits() -> ImageSet:
-    """The digits as images of MNIST's shape: each pixel drawn as 3 x 3, with a border of 2.
+    """Return the digits as images of MNIST's shape: each pixel drawn as 3 x 3, with a border of 2.
 
     Raises
     ------

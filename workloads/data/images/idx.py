@@ -22,21 +22,21 @@ from workloads.data.images.sets import Found, Part, by
 UNSIGNED_BYTE = 8  # the type of an idx file that holds pixels or labels
 PARTS = {"train": "train", "validation": "t10k|test"}  # how file names say which part they contain
 NAME = re.compile(r"(?P<set>.*-)?(?P<part>train|t10k|test)-(?P<kind>images|labels)[-.]idx[134]-ubyte(\.gz)?")
-EMNIST = {"byclass": 62, "bymerge": 47, "balanced": 47, "letters": 27}  # classes; the letters begin at 1
+EMNIST = {"byclass": 62, "bymerge": 47, "balanced": 47, "letters": 27}  # number of classes; letters are numbered from 1
 
 
 def is_here(folder: Path) -> bool:
-    """Whether a folder has such files."""
+    """Return whether a folder has files of this format."""
     return any(NAME.fullmatch(path.name) for path in folder.iterdir())
 
 
 def read(folder: Path) -> Found:
-    """The set of the four files in a folder.
+    """Return the set of the four files in a folder.
 
     Raises
     ------
     Refusal
-        If one is missing, there twice or damaged.
+        If one is missing, exists twice or is damaged.
     """
     train, validation = (_part(folder, part) for part in PARTS)
     name = Path(train.source).name
@@ -45,7 +45,7 @@ def read(folder: Path) -> Found:
 
 
 def array(path: Path) -> np.ndarray:
-    """The array in an idx file of unsigned bytes, gzipped or not.
+    """Return the array in an idx file of unsigned bytes, gzipped or not.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Read an image set, in whichever of the known layouts it lies in a folder or file."""
+"""Read an image set from a folder or a file, in whichever of the known layouts it is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FASHION = [9, 2, 1, 1, 6, 1, 4, 6, 5, 7]  # labels of its first test images; eac
 
 
 class Layout(NamedTuple):
-    """How one layout is told from the others: the files of a folder that have it, and what reads one."""
+    """How to recognise a layout and how to read it: the files of a folder that have it, and the function for one."""
 
     found: Callable[[Path], list[Path]]
     read: Callable[[Path], Found]
@@ -39,7 +39,7 @@ LAYOUTS = (
     Layout(lambda folder: sorted(folder.glob("*.npz")), archive.read),
     Layout(rows.training_files, rows.read),
 )
-"""In this order: where a folder has a set in two of them, it is read in the first."""
+"""The known layouts, in order of preference: a set that a folder has in two of them is read in the first."""
 
 
 def read(path: Path, classes: int = 0) -> ImageSet:
@@ -51,7 +51,7 @@ def read(path: Path, classes: int = 0) -> ImageSet:
         A folder whose files, or those of its only subfolder with any, are in one of the layouts; or an .npz or .csv
         file.
     classes : int
-        Labels are 0 to ``classes - 1``; 0: as the layout says, otherwise 10.
+        Number of classes: labels are 0 to ``classes - 1``. 0: as the layout says, otherwise 10.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _unpack(paths: list[Path]) -> str:
 
 
 def _name(train: Images, validation: Images) -> str:
-    """Of a set that is whole."""
+    """Return the name of a set that is known and complete, otherwise an empty text."""
     counts = np.bincount(train.labels).tolist()
     shape = train.pixels.shape
     if shape[1:] == (28, 28, 1):

@@ -20,16 +20,16 @@ from launch.errors import Refusal
 from workloads.data.images.sets import Found, Part
 
 LABEL = "label"
-HELD = 7  # one image of so many is measured on, if there is no other file
+HELD = 7  # one image in this many is measured on, if there is no file of test images
 
 
 def training_files(folder: Path) -> list[Path]:
-    """The files of a folder that have training images, by their names."""
+    """Return the files of a folder that have training images, going by their names."""
     return sorted(folder.glob("*train.csv"))
 
 
 def read(path: Path) -> Found:
-    """The set of a csv file, and of the one beside it that has the test images.
+    """Return the set of a csv file and of the file beside it that has the test images.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def _has_labels(path: Path) -> bool:
 
 
 def _names(path: Path) -> list[str] | None:
-    """Of the columns, if the first line has them."""
+    """Return the names of the columns, if the first line has them."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             words = [word.strip().strip('"').lower() for word in file.readline().split(",")]
@@ -73,7 +73,7 @@ def _images(path: Path) -> tuple[np.ndarray, np.ndarray]:
     label = names.index(LABEL) if names else 0
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a file without rows, which is refused below
+            warnings.simplefilter("ignore")  # about a file without rows, which is refused below
             skip = 1 if names else 0
             table = np.loadtxt(path, np.float32, delimiter=",", skiprows=skip, ndmin=2, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
@@ -87,7 +87,7 @@ def _images(path: Path) -> tuple[np.ndarray, np.ndarray]:
             f"{path} has {table.shape[1]} columns{f' and {len(names)} names' if names else ''}: "
             "give a label and the pixels of a square image, such as 1 + 784"
         )
-    wrong = ~((table >= 0) & (table <= 255) & (table == np.rint(table)))  # NaN is neither
+    wrong = ~((table >= 0) & (table <= 255) & (table == np.rint(table)))  # a NaN passes none of them
     if wrong.any():
         row, column = (int(axis[0]) for axis in np.nonzero(wrong))
         raise Refusal(

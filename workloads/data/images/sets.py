@@ -15,9 +15,9 @@ class Images(NamedTuple):
     Parameters
     ----------
     pixels : ndarray of uint8, (N, H, W, C)
-        C is 1 or 3.
+        Pixels of each image; C is 1 or 3.
     labels : ndarray of int64, (N,)
-        The class of each.
+        Class of each image.
     """
 
     pixels: np.ndarray
@@ -30,11 +30,12 @@ class ImageSet(NamedTuple):
     Parameters
     ----------
     train, validation : Images
-        Both parts.
+        Images to train on, and images to measure on.
     classes : int
-        Labels are 0 to ``classes - 1``.
+        Number of classes: labels are 0 to ``classes - 1``.
     name : str
-        Of a set that is known and whole, as "MNIST": published accuracies are those of such sets. Else empty.
+        Name of the set, as "MNIST", if it is known and complete: published accuracies are those of such sets. Otherwise
+        empty.
     """
 
     train: Images
@@ -49,9 +50,9 @@ class Part(NamedTuple):
     Parameters
     ----------
     source : str
-        Where from, for messages.
+        Where the part was read from, for messages.
     pixels, labels : ndarray
-        As they were stored.
+        Arrays as they were stored.
     """
 
     source: str
@@ -60,7 +61,7 @@ class Part(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a reader has found: both parts, and how many classes there are if the layout says it, else 0."""
+    """What a reader has found: both parts, and the number of classes if the layout says it, otherwise 0."""
 
     train: Part
     validation: Part
@@ -68,7 +69,7 @@ class Found(NamedTuple):
 
 
 def checked(part: Part, classes: int) -> Images:
-    """The images of a part, with a channel axis.
+    """Return the images of a part, checked, with a channel axis.
 
     Raises
     ------
@@ -103,9 +104,9 @@ def held_out(images: ImageSet, count: int) -> ImageSet:
     Parameters
     ----------
     images : ImageSet
-        As published.
+        The set as it was published.
     count : int
-        Images to measure on.
+        Number of images to measure on.
 
     Raises
     ------
@@ -120,5 +121,5 @@ def held_out(images: ImageSet, count: int) -> ImageSet:
 
 
 def by(shape: tuple[int, ...]) -> str:
-    """A shape in words."""
+    """Return a shape in words."""
     return " x ".join(map(str, shape)) or "one value"

@@ -27,19 +27,19 @@ _CALLED = {"horovod": "TensorFlow with Horovod", "jax": "JAX"}
 
 
 class Choice(NamedTuple):
-    """An engine, and why it is that one."""
+    """An engine, and why it was chosen."""
 
     name: Name
     why: str
 
     def text(self) -> str:
-        """A line for the plan."""
+        """Return a line for the plan."""
         return f"{self.name} ({_CALLED[self.name]}), {self.why}"
 
 
 def likely(asked: Name | None) -> Choice:
-    """The engine of a run as it is decided in this Python: Horovod where it is installed, otherwise JAX. Nothing is
-    imported."""
+    """Return the engine of a run, as it is decided in this Python: Horovod if it is installed, otherwise JAX. Nothing
+    is imported."""
     if asked:
         return Choice(asked, "as asked for")
     if not (lacking := installed.lacks("horovod")):
@@ -48,8 +48,8 @@ def likely(asked: Name | None) -> Choice:
 
 
 def lacking(asked: Name | None, size: int, gpus: bool = False) -> str:
-    """What keeps the engine of a run on so many ranks, with GPUs or without, from training in this Python, in words;
-    nothing if it can."""
+    """Return what keeps the engine of a run on that many ranks, with GPUs or without, from training in this Python, in
+    words; nothing if it can."""
     name = likely(asked).name
     return installed.lacks(name, size) or (gpus and installed.lacks_gpus(name)) or ""
 
@@ -60,7 +60,7 @@ def refuse_missing(asked: Name | None, size: int, gpus: bool = False) -> None:
     Raises
     ------
     Refusal
-        If it is not, or not wholly.
+        If it is not installed, or not completely.
     """
     if lacks := lacking(asked, size, gpus):
         name = likely(asked).name
@@ -76,12 +76,12 @@ def refuse_missing(asked: Name | None, size: int, gpus: bool = False) -> None:
 
 
 def refuse_mixed(asked: Sequence[Name | None]) -> None:
-    """Make sure that the runs of a study have one engine.
+    """Make sure that the runs of a study share one engine.
 
     Raises
     ------
     Refusal
-        If they have not.
+        If they have more than one.
     """
     names = list(dict.fromkeys(likely(each).name for each in asked))
     if len(names) > 1:
@@ -97,7 +97,7 @@ def load(name: Name) -> Engine:
     Raises
     ------
     Refusal
-        If Keras was imported for another before, or a package of the engine does not load.
+        If Keras was imported for another engine before, or a package of the engine does not load.
     """
     before = sys.modules["keras"].backend.backend() if "keras" in sys.modules else BACKENDS[name]
     if before != BACKENDS[name]:
@@ -108,7 +108,7 @@ def load(name: Name) -> Engine:
     os.environ["KERAS_BACKEND"] = BACKENDS[name]
     try:
         engine: Any = importlib.import_module(f"{__name__}.{name}")
-    except (ImportError, OSError, RuntimeError) as error:  # for another version of a package, or of a library
+    except (ImportError, OSError, RuntimeError) as error:  # a package or a library has another version
         said = " ".join(str(error).split()) or type(error).__name__
         raise Refusal(
             f"--engine {name} does not load with {sys.executable} ({said}): rankloop doctor says what is wrong with it"
@@ -117,14 +117,14 @@ def load(name: Name) -> Engine:
 
 
 def gradient(function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
-    """The value of a function at a tensor and the gradient of its sum, for use within a network of either engine.
+    """Return a function's value at a tensor and the gradient of its sum, for use within a network of either engine.
 
     Parameters
     ----------
     function : function
-        Of one tensor, made of ``keras.ops`` and layers.
+        Function of one tensor, made of ``keras.ops`` and layers.
     x : tensor
-        At which.
+        Tensor at which the function is evaluated.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What of each engine is installed in this Python. Nothing is imported to find out."""
+"""Which parts of each engine are installed in this Python. Nothing is imported to find out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _JAX_FOR_GPUS = [f"jax_{kind}_plugin" for kind in ("cuda12", "cuda13", "rocm60",
 
 
 def lacks(name: Name, size: int = 2) -> str:
-    """What of an engine is not installed, in words; nothing if all is. One rank has no use for Horovod."""
+    """Return what of an engine is not installed, in words; nothing if all is. One rank does not need Horovod."""
     for package in _PACKAGES[name]:
         if lacking := _lacks_package(package):
             return lacking
@@ -28,12 +28,12 @@ def lacks(name: Name, size: int = 2) -> str:
 
 
 def lacks_gpus(name: Name) -> str:
-    """Why the framework of an engine, which is installed, can use no GPU, in words; nothing if it may be able to."""
+    """Return why the framework of an installed engine can use no GPU, in words; nothing if it may be able to."""
     if name == "jax":
         found = any(importlib.util.find_spec(package) for package in _JAX_FOR_GPUS)
         return "" if found else "the ranks have GPUs, and this JAX has no plugin for them (jax[cuda12], jax[cuda13])"
     spec = importlib.util.find_spec("tensorflow")
-    # By its name, as importlib.metadata takes long to import for what each plan with GPUs asks.
+    # By the name of a folder, as importlib.metadata is slow to import, and each plan with GPUs asks this.
     if spec and spec.origin and any(Path(spec.origin).parents[1].glob("tensorflow_cpu-*.dist-info")):
         return "the ranks have GPUs, and tensorflow-cpu cannot use them"
     if platform.machine() == "aarch64":
@@ -51,7 +51,7 @@ def _lacks_package(package: str) -> str:
 
 
 def _wrong_jaxlib() -> str:
-    """Why this jax, which is there, does not load with this jaxlib, in words; nothing if it does."""
+    """Return why the installed jax does not load with the installed jaxlib, in words; nothing if it does."""
     from importlib import metadata  # slow to import, and most plans do not need it
 
     try:

@@ -21,7 +21,7 @@ class Communicator(Protocol):
     """The ranks of a run, as one of them sees them.
 
     A context manager: entering it connects the ranks, leaving it disconnects them. A rank that leaves by an exception
-    does not disconnect: the others could wait for it for ever, and whoever started the ranks ends them instead.
+    does not disconnect: the others could wait for it forever, and whoever started the ranks ends them instead.
     """
 
     rank: Rank
@@ -32,31 +32,31 @@ class Communicator(Protocol):
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None: ...
 
     def averaging(self, optimizer: Any, compress: bool = False, bucket: int = 0) -> Any:
-        """The optimizer as the engine's step wants it, before it is built."""
+        """Return the optimizer as the engine's step needs it; it is not built yet."""
         ...
 
     def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
         """Give every rank the values that the variables have on one of them."""
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        """The value of one rank, anything that can be pickled."""
+        """Return the value of one rank, anything that can be pickled, on all ranks."""
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
+        """Return the values of all ranks, anything small that can be pickled, in the order of the ranks."""
         ...
 
     def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The sum over all ranks of each array, in float64. The names and shapes are those of every rank."""
+        """Return the sum over all ranks of each array, in float64. Every rank has the same names and shapes."""
         ...
 
     def barrier(self) -> None:
         """Return when every rank has called this."""
 
     def start_timeline(self, path: Path) -> None:
-        """Note, on the chief, what is sent when; an engine that cannot has refused ``--timeline`` before."""
+        """Record on the chief what is sent when; an engine that cannot has refused ``--timeline`` before."""
 
     def stop_timeline(self) -> None:
-        """Return when that is complete."""
+        """End the timeline; return when it is complete."""
 
 
 class Pipeline(Protocol):
@@ -65,9 +65,9 @@ class Pipeline(Protocol):
     Parameters
     ----------
     data : Data
-        What to load from.
+        Set to load from.
     cache : int
-        Bytes of loaded examples that are kept, where ``data.files`` has them read from files.
+        Bytes of loaded examples that are kept, if they are read from ``data.files``.
     """
 
     def __init__(self, data: Data, cache: int = 0) -> None: ...
@@ -77,7 +77,7 @@ class Pipeline(Protocol):
         Parameters
         ----------
         batches : sequence of function
-            Each gives the examples of some steps, as `sharding.Sharding.batches` does.
+            Functions, each of which gives the examples of some steps, as `sharding.Sharding.batches` does.
 
         Returns
         -------
@@ -87,7 +87,7 @@ class Pipeline(Protocol):
         Raises
         ------
         Exception
-            What ``load`` or ``augment`` raised, as it was, when the turn of its batch has come.
+            What ``load`` or ``augment`` raised, unchanged, when it is the turn of its batch.
         """
         ...
 
@@ -101,18 +101,18 @@ class Step(Protocol):
     Parameters
     ----------
     workload : Workload
-        Its model and loss.
+        Workload whose model and loss are used.
     optimizer : keras.optimizers.Optimizer
-        Made by ``communicator.averaging``, and built.
+        Optimizer made by ``communicator.averaging``, and built.
     communicator : Communicator
         The ranks.
     xla : bool
-        Compile loss and gradients with XLA.
+        Whether to compile loss and gradients with XLA.
     accumulate : int
-        Equal parts of the batch that go through the network one after the other; their gradients are added up. Less
-        memory, and the same step but for what a layer makes of a whole batch, such as BatchNormalization.
+        Number of equal parts of the batch that go through the network one after the other; their gradients are added
+        up. Less memory, and the same step but for what a layer makes of a whole batch, such as BatchNormalization.
     deterministic : bool
-        Whether the framework was told to be.
+        Whether the framework was told to be deterministic.
     """
 
     def __init__(
@@ -137,11 +137,11 @@ class Step(Protocol):
         Parameters
         ----------
         number : int
-            Of the step, for the message of an error.
+            Number of the step, for the message of an error.
         inputs, targets
             The batch of this rank.
         flags : list of bool
-            What this rank wants all to do after the step; all ranks learn of it in this very step.
+            What this rank asks all ranks to do after the step; all learn of it in this very step.
 
         Raises
         ------
@@ -154,7 +154,7 @@ class Step(Protocol):
 class Engine(Protocol):
     """What the training loop needs of a framework."""
 
-    name: str  # as --engine has it
+    name: str  # as in --engine
     Communicator: type[Communicator]
     Step: type[Step]
     Pipeline: type[Pipeline]
@@ -163,27 +163,27 @@ class Engine(Protocol):
         """Set what has to be set before the framework is used: threads, GPU, determinism, precision, seed."""
 
     def scope(self, config: Training) -> contextlib.AbstractContextManager:
-        """In which the workload and its loop are made."""
+        """Return the context in which the workload and its loop are made."""
         ...
 
     def sums(self, workload: Workload) -> Callable[[Any, Any], dict[str, Any]]:
-        """A compiled function: ``(inputs, targets)`` to `step.measured` of the network as it is now."""
+        """Return a compiled function: ``(inputs, targets)`` to `step.measured` of the network as it is now."""
         ...
 
     def graph(self, workload: Workload) -> bytes:
-        """The operations of the network's forward pass: a serialized GraphDef, for TensorBoard."""
+        """Return the operations of the network's forward pass: a serialized GraphDef, for TensorBoard."""
         ...
 
     def gradient(self, function: Callable[[Any], Any], x: Any) -> tuple[Any, Any]:
-        """The value of a function at a tensor and the gradient of its sum, which can itself be differentiated."""
+        """Return a function's value at a tensor and the gradient of its sum, which can itself be differentiated."""
         ...
 
     def square(self, rows: int, dtype: str) -> Callable[[], Any]:
-        """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""
+        """Return a function that multiplies a matrix of that many rows by itself, and returns when that is done."""
         ...
 
     def span(self, name: str, step: int | None = None) -> contextlib.AbstractContextManager:
-        """What a trace calls the block, with the number of the step that it is."""
+        """Return a context that names the block in a trace, with the number of the step that it is."""
         ...
 
     def start_profiler(self, folder: Path) -> None:

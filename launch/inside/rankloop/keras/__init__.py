@@ -30,7 +30,7 @@ __all__ = ["averaging", "broadcast", "evaluate", "fit"]
 _ranks.take_gpu()
 
 _trainings = 0
-_total = 0  # steps of those that are over
+_total = 0  # steps of the trainings that are over
 
 _BY_RANK_0 = ("CSVLogger", "ModelCheckpoint", "ProgbarLogger", "RemoteMonitor", "TensorBoard")
 """Callbacks of Keras that write or print."""
@@ -61,7 +61,8 @@ def fit(
     Parameters
     ----------
     model : keras.Model
-        Compiled. Its optimizer averages the gradients from then on (`averaging`), and its step is not compiled by XLA.
+        Compiled model. Its optimizer averages the gradients from then on (`averaging`), and its step is not compiled by
+        XLA.
     x, y, sample_weight, validation_data
         All of the data, the same on each rank: arrays, a tf.data.Dataset of batches, a PyDataset or a generator.
     batch_size : int, optional
@@ -75,12 +76,12 @@ def fit(
     save_every : float
         Seconds between checkpoints in the run's folder; 0: only when the run is asked to stop, and at the end.
     epochs, verbose, callbacks, validation_split, shuffle, initial_epoch, **others
-        Of ``model.fit``. Rank 0 alone prints and has the callbacks of Keras that write files.
+        As for ``model.fit``. Only rank 0 prints, and only rank 0 has the callbacks of Keras that write files.
 
     Returns
     -------
     keras.callbacks.History
-        Of all epochs, also those before a stop.
+        History of all epochs, including those before a stop.
     """
     global _trainings, _total
     _trainings += 1
@@ -146,7 +147,7 @@ def evaluate(
     sharded: bool = False,
     **others: Any,
 ) -> Any:
-    """Measure a compiled model as ``model.evaluate`` does, each rank on a part of the data; parameters are as in
+    """Measure a compiled model as ``model.evaluate`` does, each rank on a part of the data; the parameters are as in
     `fit`."""
     part, steps = _data.evaluation((x, y, sample_weight), steps, sharded)
     x, y, sample_weight = (*part, None, None)[:3]

@@ -23,7 +23,7 @@ class _Callback(keras.callbacks.Callback):
 
 
 class First(_Callback):
-    """The first of the callbacks, so that all others see the metrics of all ranks.
+    """The first callback, so that all others see the metrics of all ranks.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class First(_Callback):
     saved : dict
         Header of the checkpoint from which to go on, or empty.
     header : dict
-        What a checkpoint holds beside where the training is.
+        What a checkpoint records besides the position of the training.
     save_every : float
         Seconds between checkpoints; 0: only when the program is asked to stop.
     """
@@ -44,13 +44,13 @@ class First(_Callback):
         self._source, self._saved, self._header, self._save_every = source, saved, header, save_every
         self._epoch, self._step = -1, 0
         self._first = (saved.get("epoch", 0), saved.get("step", 0))  # where this attempt begins
-        self.total = saved.get("total", header["total"])  # steps of the program
+        self.total = saved.get("total", header["total"])  # number of steps of the program
         self._saved_at = time.monotonic()
         self._training: dict[str, float] | None = None  # metrics, once validation has begun
         self._validation: dict[str, float] = {}
         self._recorder = _recorder.current()
         self._pulse = _pulse.current()
-        self._made = 0  # steps of this attempt
+        self._made = 0  # number of steps of this attempt
         self.wants_end = False  # a callback wants to end the training
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -81,11 +81,11 @@ class First(_Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch, self._step = epoch, 0
         self._training, self._validation = None, {}
-        self._began: tuple[float, float] | None = None  # of the step
+        self._began: tuple[float, float] | None = None  # when the step began
         if epoch == self._first[0]:
             self._step = self._first[1]
             states = [variable for metric in self.fitted.metrics for variable in metric.variables]
-            for state, value in zip(states, self._sums):  # of rank 0, for all
+            for state, value in zip(states, self._sums):  # rank 0 has the sums of all ranks, the others none
                 state.assign(value)
         self._source.start(epoch, self._step)
         self._counted = self._count()
@@ -102,7 +102,7 @@ class First(_Callback):
         self.exchange.ask([rankloop.stop_requested(), due, self.wants_end])
         self._batch, self._before = batch, self._recorder.written if self._recorder else 0
         if self._began is None:
-            _ranks.gather(None)  # whoever is late for the first step of an epoch makes it no longer for the others
+            _ranks.gather(None)  # a rank that is late for an epoch must not lengthen the first step of the others
             self._began = time.time(), time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -154,7 +154,7 @@ class First(_Callback):
             _checkpoint.write({**self._header, **place, **self.past()}, self.variables, sums)
 
     def finish(self) -> None:
-        """After the training: its history is that of all attempts, and it is not done again."""
+        """End the training: give the model the history of all attempts, and record that the training is done."""
         past = self.past()
         self.fitted.history.history, self.fitted.history.epoch = past["history"], past["epochs"]
         if self._saved.get("done"):
@@ -167,7 +167,7 @@ class First(_Callback):
         _ranks.gather(None)  # nobody leaves before rank 0 has saved
 
     def past(self) -> dict[str, Any]:
-        """The history of the epochs of all attempts."""
+        """Return the history of the epochs of all attempts."""
         own, saved = self.fitted.history, self._saved.get("history", {})
         names = dict.fromkeys([*saved, *own.history])
         history = {name: [*saved.get(name, []), *map(float, own.history.get(name, []))] for name in names}
@@ -179,7 +179,7 @@ class First(_Callback):
 
 
 class Last(_Callback):
-    """The last of the callbacks: if one before wants to end the training on some rank, all ranks end it, after the same
+    """The last callback: if an earlier one wants to end the training on some rank, all ranks end it after the same
     step."""
 
     def __init__(self, first: First) -> None:
@@ -196,7 +196,8 @@ class Last(_Callback):
 
 
 def over_ranks(model: keras.Model) -> dict[str, float]:
-    """The metrics of what all ranks have gone through since the last reset; their states hold the sums from then on."""
+    """Return the metrics over the data of all ranks since the last reset; the states of the metrics then hold the
+    sums."""
     states = [variable for metric in model.metrics for variable in metric.variables]
     for state, value in zip(states, (value for _, value in _sums(model))):
         state.assign(value)
@@ -204,7 +205,8 @@ def over_ranks(model: keras.Model) -> dict[str, float]:
 
 
 def _sums(model: keras.Model) -> list[tuple[str, np.ndarray]]:
-    """Of the states of the metrics, as each says: the sum over all ranks, the mean, or that of rank 0."""
+    """Return the states of the metrics for all ranks: the sum, the mean, or the value of rank 0, as each state
+    requires."""
     states = [(variable.aggregation, np.asarray(variable)) for metric in model.metrics for variable in metric.variables]
     of_all = [each for each in _ranks.gather(states) if each]  # a rank that had no batch may have none yet
     if len(of_all) < 2:

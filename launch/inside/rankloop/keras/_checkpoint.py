@@ -25,22 +25,23 @@ _DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError)
 
 
 def are_kept() -> bool:
-    """Whether this program is a run of the launcher, whose folder is its own: elsewhere nothing is saved or gone on
-    from."""
+    """Return whether this program is a run of the launcher, with a folder of its own. Elsewhere nothing is saved or
+    continued."""
     return "LAUNCH_RUN" in os.environ
 
 
 def write(header: dict[str, Any], variables: Sequence[keras.Variable], sums: Sequence[np.ndarray]) -> None:
-    """Publish a checkpoint, and remove all of this training but the newest.
+    """Publish a checkpoint, and remove all but the newest of this training.
 
     Parameters
     ----------
     header : dict
-        ``number`` of the training within the program, ``total`` steps of the program so far, and what else is in JSON.
+        ``number`` of the training within the program, ``total`` steps of the program so far, and anything else that
+        JSON can hold.
     variables : sequence of keras.Variable
-        Of model and optimizer, always in the same order.
+        Variables of model and optimizer, always in the same order.
     sums : sequence of ndarray
-        Of the metrics, over all ranks.
+        Sums of the metrics over all ranks.
     """
     arrays: dict[str, Any] = {
         "header": np.frombuffer(json.dumps({**header, "variables": _described(variables)}).encode(), np.uint8)
@@ -65,8 +66,7 @@ def write(header: dict[str, Any], variables: Sequence[keras.Variable], sums: Seq
 
 
 def newest(number: int) -> dict[str, Any]:
-    """What is known of the newest whole checkpoint of a training: its header, and its ``path``; empty where there is
-    none."""
+    """Return the header of the newest undamaged checkpoint of a training, with its ``path``; empty if there is none."""
     damaged = []
     for path in reversed(_files()):
         header = _header(path)
@@ -74,9 +74,9 @@ def newest(number: int) -> dict[str, Any]:
             damaged.append(path)
         elif header["number"] == number:
             return {**header, "path": str(path)}
-        elif header["number"] < number:  # of an earlier training, which is over: a damaged one behind it was of this
+        elif header["number"] < number:  # an earlier training, which is over: damaged files after it are of this one
             break
-        else:  # of a later one
+        else:  # a later training
             damaged = []
     if damaged:
         refuse(f"{damaged[0]} is damaged, and no other checkpoint of this training is whole: remove it to train again")
@@ -86,7 +86,8 @@ def newest(number: int) -> dict[str, Any]:
 def restore(header: dict[str, Any], variables: Sequence[keras.Variable]) -> list[np.ndarray]:
     """Assign the values of a checkpoint; return the sums of the metrics."""
     saved, now = header["variables"], _described(variables)
-    # Not the names: Keras numbers layers over the whole process, so they depend on what else was built in it.
+    # The names are not compared: Keras numbers layers over the whole process, so they depend on what else was built in
+    # it.
     if [each[1:] for each in saved] != [each[1:] for each in now]:
         which = next((pair for pair in zip(saved, now) if pair[0][1:] != pair[1][1:]), None)
         what = "{} is now {}".format(*which) if which else f"{len(saved)} variables are now {len(now)}"
@@ -104,8 +105,8 @@ def _files() -> list[pathlib.Path]:
 
 
 def _header(path: pathlib.Path, whole: bool = True) -> dict[str, Any] | None:
-    """The header of a file, None of a damaged one; ``whole``: all of it is read, and checked by the CRC-32 of its
-    arrays."""
+    """Return the header of a file; None if the file is damaged. If ``whole``, all of it is read, and checked by the
+    CRC-32 of its arrays."""
     with contextlib.suppress(*_DAMAGE):
         with zipfile.ZipFile(path) as archive, np.load(path) as arrays:
             if not whole or archive.testzip() is None:

@@ -1,5 +1,4 @@
-"""The data as ``model.fit`` and ``model.evaluate`` are given them: of which kind they are, and this rank's part of
-them."""
+"""The data that are given to ``model.fit`` and ``model.evaluate``: their kind, and this rank's part of them."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from rankloop.keras._sources import Arrays, Batches, Dataset, Generator, Source,
 
 
 def training(data: tuple, batch: int | None, shuffle: Any, seed: int, steps: int | None, sharded: bool) -> Source:
-    """The source of what ``model.fit`` was given: x, and y and sample_weight where there are any."""
+    """Return the source for the data given to ``model.fit``: x, and y and sample_weight if there are any."""
     x = data[0]
     steps = -(-steps // (1 if sharded else rankloop.size)) if steps else None
     if isinstance(x, tf.data.Dataset):
@@ -35,7 +34,7 @@ def training(data: tuple, batch: int | None, shuffle: Any, seed: int, steps: int
 
 
 def evaluation(data: tuple, steps: int | None, sharded: bool) -> tuple[Any, int | None]:
-    """This rank's part of data that are to be gone through once: the ranks may have unequally many batches, and some
+    """Return this rank's part of data that are read once: the ranks may have different numbers of batches, and some
     none."""
     x, rank, size = data[0], rankloop.rank, rankloop.size
     if sharded or size == 1:
@@ -74,7 +73,7 @@ class _Once(keras.utils.PyDataset):
 
 
 def as_arrays(data: tuple) -> Any:
-    """The same as NumPy arrays, in the precision of Keras, without what is None at the end."""
+    """Return the data as NumPy arrays, in the precision of Keras, without any None at the end."""
 
     def array(leaf: Any) -> np.ndarray:
         if isinstance(leaf, (str, bytes)) or not (hasattr(leaf, "__array__") or hasattr(leaf, "__dlpack__")):

@@ -1,4 +1,4 @@
-"""What is told to the user, without any framework."""
+"""Messages to the user, which need no framework."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import rankloop
 
 
 def refuse(line: str) -> NoReturn:
-    """End the program with one line, where there is no way on."""
+    """End the program with one line that says why it cannot continue."""
     raise SystemExit(f"rankloop: {line}")
 
 

@@ -1,4 +1,4 @@
-"""The ranks talking to each other: gradients, what is noted beside them, and small objects, through Horovod.
+"""Communication between the ranks through Horovod: gradients, what is sent with them, and small objects.
 
 ``hvd.DistributedOptimizer`` is not used: with Keras 3 it never sees the gradients, and each rank trains a network of
 its own.
@@ -27,7 +27,7 @@ _exchanges = 0
 
 
 def horovod() -> Any:
-    """Horovod, with all ranks connected; None where this is the only one."""
+    """Return Horovod, with all ranks connected; None if this is the only rank."""
     global _horovod
     if _horovod is None and rankloop.size > 1:
         try:
@@ -48,7 +48,7 @@ def horovod() -> Any:
 
 
 def take_gpu() -> None:
-    """Let TensorFlow use the GPU of this rank alone, where it sees those of others too."""
+    """Let TensorFlow use only the GPU of this rank, if it sees those of others too."""
     gpus = tf.config.list_physical_devices("GPU") if "LAUNCH_GPU" in os.environ else []
     if len(gpus) > 1:
         try:
@@ -58,14 +58,14 @@ def take_gpu() -> None:
 
 
 def gather(value: Any) -> list[Any]:
-    """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
+    """Return the values of all ranks, in the order of the ranks; a value is anything small that can be pickled."""
     hvd = horovod()
     with _pulse.waiting("gather"):
         return hvd.allgather_object(value, name="rankloop") if hvd else [value]
 
 
 def from_first(value: Any) -> Any:
-    """The value of rank 0."""
+    """Return the value of rank 0."""
     hvd = horovod()
     with _pulse.waiting("from_first"):
         return hvd.broadcast_object(value, root_rank=0, name="rankloop") if hvd else value
@@ -79,8 +79,8 @@ def broadcast(variables: Sequence[keras.Variable]) -> None:
 
 
 def _average(tensors: list[tf.Tensor], name: str) -> list[tf.Tensor]:
-    """The mean over all ranks of each tensor, in one grouped allreduce per type, which also fixes the order of the
-    additions."""
+    """Return the mean over all ranks of each tensor, in one grouped allreduce per type, which also fixes the order of
+    the additions."""
     # Horovod has no bfloat16, and a group has one type.
     sent = [tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor for tensor in tensors]
     groups: dict[tf.DType, list[int]] = {}
@@ -102,7 +102,7 @@ class Exchange:
     Attributes
     ----------
     kept : list of keras.Variable
-        Such as the moving means of BatchNormalization; each becomes the mean of those of all ranks.
+        Variables such as the moving means of BatchNormalization; each becomes its mean over all ranks.
     """
 
     def __init__(self) -> None:
@@ -121,11 +121,11 @@ class Exchange:
             self._own.assign(np.array(flags, np.float32))
 
     def asked(self) -> list[bool]:
-        """What any rank had asked for in the last step."""
+        """Return what any rank asked for in the last step."""
         return [mean > 0 for mean in self._all.numpy()] if horovod() else self._asked
 
     def average(self, gradients: Sequence[Any]) -> list[Any]:
-        """The mean over all ranks of each gradient; also inside a ``tf.function``."""
+        """Return the mean over all ranks of each gradient; also inside a ``tf.function``."""
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients if gradient is not None]
         rest = [tf.reshape(tf.cast(variable.value, tf.float32), [-1]) for variable in self.kept]
         *means, others = _average([*dense, tf.concat([self._own, *rest], 0)], self._name)
@@ -143,13 +143,14 @@ def averaging(optimizer: Any) -> keras.optimizers.Optimizer:
     Parameters
     ----------
     optimizer : keras.optimizers.Optimizer
-        Any, a LossScaleOptimizer too, or the name of one. It is changed in place, and saved and loaded as what it was.
+        Any optimizer, including a LossScaleOptimizer, or the name of one. It is changed in place; saving and loading it
+        works as before.
 
     Returns
     -------
     keras.optimizers.Optimizer
-        The same object, or the one that was named. ``apply`` is where ``model.fit``, ``apply_gradients`` and a loop of
-        one's own all pass.
+        The same object, or the optimizer of that name. Its ``apply`` averages, which ``model.fit``, ``apply_gradients``
+        and the user's own loops all call.
     """
     try:
         optimizer = keras.optimizers.get(optimizer)
@@ -170,7 +171,8 @@ def averaging(optimizer: Any) -> keras.optimizers.Optimizer:
 
 
 def kept_statistics(model: keras.Model) -> list[keras.Variable]:
-    """The variables that layers themselves update, such as moving means; not frozen weights, which do not change."""
+    """Return the variables that layers themselves update, such as moving means; not frozen weights, which do not
+    change."""
     frozen = {id(variable) for layer in model._flatten_layers() if not layer.trainable for variable in layer.variables}
     variables = [variable for variable in model.non_trainable_variables if id(variable) not in frozen]
     return [variable for variable in variables if tf.as_dtype(variable.dtype).is_floating]

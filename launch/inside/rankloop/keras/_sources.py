@@ -1,8 +1,9 @@
-"""Where the batches of a rank come from: each step takes of them what one process would take at ``size`` times the
-batch.
+"""Sources of the batches of a rank. In each step the ranks together take what one process would take with ``size``
+times the batch.
 
-So all ranks make equally many steps, without which they would wait for each other for ever. The last step of an epoch
-shares what is left; where that cannot be shared equally, some examples (fewer than there are ranks) are taken twice.
+So all ranks make the same number of steps; otherwise they would wait for each other for ever. The ranks share what is
+left for the last step of an epoch; if it cannot be shared equally, some examples (fewer than there are ranks) are taken
+twice.
 """
 
 from __future__ import annotations
@@ -32,26 +33,26 @@ class Source:
     data
         What ``model.fit`` gets as x.
     steps : int or None
-        In an epoch; None if that shows only when the data end.
+        Number of steps in an epoch; None if that shows only when the data end.
     """
 
     data: Any
     steps: int | None
-    batch: int | None = None  # examples of this rank in a step, where that is known
+    batch: int | None = None  # examples of this rank in a step, if that is known
 
     def start(self, epoch: int, step: int) -> None:
-        """Begin an epoch, after some steps of it. Called before Keras asks for its data."""
+        """Begin an epoch after its first ``step`` steps. Called before Keras asks for the data of the epoch."""
 
     def resume(self, epoch: int) -> None:
-        """Do as if the epochs before had been gone through."""
+        """Bring the source to the state that it has after the epochs before this one."""
 
     def first(self) -> Any:
-        """A batch, to build a model by; None where it cannot be had."""
+        """Return a batch from which to build a model; None if there is no way to get one."""
 
 
 class Arrays(Source):
-    """Arrays in memory, which every rank has whole: the order of all examples depends on the seed and the epoch
-    only."""
+    """Arrays in memory, of which every rank has all: the order of the examples depends only on the seed and the
+    epoch."""
 
     def __init__(self, arrays: tuple, batch: int, shuffle: bool, seed: int, steps: int | None) -> None:
         self._arrays, self._shuffle, self._seed = arrays, shuffle, seed
@@ -92,8 +93,8 @@ class Arrays(Source):
 
 
 class Dataset(Source):
-    """A tf.data.Dataset of batches, which every rank reads whole; a rank's part is made of as many batches as there are
-    ranks."""
+    """A tf.data.Dataset of batches, all of which every rank reads; each step of a rank is its part of as many batches
+    as there are ranks."""
 
     def __init__(self, dataset: tf.data.Dataset, steps: int | None, sharded: bool) -> None:
         batches, self._given, self._stream = int(dataset.cardinality()), dataset, steps is not None
@@ -111,7 +112,7 @@ class Dataset(Source):
             )
         self.steps = steps or (batches if batches > 0 else None)
         self._skip = tf.Variable(tf.constant(0, tf.int64), trainable=False)
-        # Keras makes the iterator anew in each epoch; only what is within the function sees what is to be skipped then.
+        # Keras makes a new iterator in each epoch; only code within the function sees how much it has to skip.
         dataset = tf.data.Dataset.from_tensors(0).flat_map(lambda _: dataset.skip(self._skip))
         if steps is None and self.steps:
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(self.steps))
@@ -129,8 +130,8 @@ class Dataset(Source):
 
 
 class Batches(keras.utils.PyDataset, Source):
-    """A PyDataset, of which each rank loads its own batches only; the last ones are filled up by the first of the
-    epoch."""
+    """A PyDataset, of which each rank loads only its own batches; the last step is completed with the first batches of
+    the epoch."""
 
     def __init__(self, inner: keras.utils.PyDataset, shuffle: bool, seed: int, steps: int | None) -> None:
         super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
@@ -176,8 +177,8 @@ class Batches(keras.utils.PyDataset, Source):
 
 
 class Generator(Source):
-    """A generator that every rank runs: of each ``size`` batches a rank takes one, and what is left over at the end is
-    left out."""
+    """A generator that every rank runs: a rank takes one of each ``size`` batches, and the rest at the end is left
+    out."""
 
     def __init__(self, batches: types.GeneratorType, steps: int | None, sharded: bool) -> None:
         if sharded and steps is None and rankloop.size > 1:
@@ -201,12 +202,12 @@ class Generator(Source):
 
 
 def length(arrays: tuple) -> int:
-    """Number of examples."""
+    """Return the number of examples."""
     return len(tree.flatten(arrays)[0])
 
 
 def permutation(number: int, seed: int, epoch: int) -> np.ndarray:
-    """An order of so many things that depends on the seed and the epoch only."""
+    """Return a permutation of ``number`` items that depends only on the seed and the epoch."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence((seed, epoch)))).permutation(number)
 
 
@@ -216,8 +217,8 @@ def _own_part(dataset: tf.data.Dataset, batch: int) -> tf.data.Dataset:
         return dataset
     parts = tree.flatten(spec)
     if not all(isinstance(part, tf.TensorSpec) and part.shape[1:].is_fully_defined() for part in parts):
-        # Batches of unequal shapes cannot be put together: each rank takes one, and at the end again the first of the
-        # last ones.
+        # Batches of unequal shapes cannot be put together: each rank takes one, and at the end ranks for which none is
+        # left take the last ones again.
         def one_of(*windows: Any) -> tf.data.Dataset:
             last_ones = tf.data.Dataset.zip(windows if isinstance(spec, tuple) else windows[0])
             return last_ones.repeat().skip(rank).take(1)
@@ -235,7 +236,7 @@ def _own_part(dataset: tf.data.Dataset, batch: int) -> tf.data.Dataset:
 
 
 def _compare(batch: Any) -> None:
-    """Warn where the ranks do not read the same: augmented inputs may differ, targets not."""
+    """Warn if the ranks do not read the same data: augmented inputs may differ, targets may not."""
     seen = batch[1] if isinstance(batch, tuple) and len(batch) > 1 else batch
     leaves = [leaf for leaf in tree.flatten(seen) if isinstance(leaf, tf.Tensor)]
     sums = gather([zlib.crc32(repr(leaf.numpy().tolist()).encode()) for leaf in leaves])

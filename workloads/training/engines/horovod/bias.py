@@ -15,7 +15,7 @@ _plain: Any = tf.nn.bias_add
 
 
 def sum_gradients_in_float32() -> None:
-    """From now on ``tf.nn.bias_add``, and so every Keras layer, sums its gradients of bfloat16 in float32."""
+    """Make ``tf.nn.bias_add``, and so every Keras layer, sum its bfloat16 gradients in float32."""
     tf.nn.bias_add = _bias_add
 
 

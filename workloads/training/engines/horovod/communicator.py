@@ -28,14 +28,14 @@ class Communicator:
     """The ranks of a run, as one of them sees them.
 
     A context manager: entering it connects the ranks, leaving it disconnects them. A rank that leaves by an exception
-    does not disconnect: the others could wait for it for ever, and whoever started the ranks ends them instead.
+    does not disconnect: the others could wait for it forever, and whoever started the ranks ends them instead.
 
     Parameters
     ----------
     rank : Rank
-        Who this process is.
+        Rank of this process.
     timeline : bool
-        Whether `start_timeline` will be wanted: Horovod has to know it when it starts.
+        Whether `start_timeline` will be called: Horovod has to know it when it starts.
 
     Raises
     ------
@@ -72,16 +72,16 @@ class Communicator:
             self._hvd.shutdown()
 
     def average(self, tensors: Sequence[tf.Tensor], name: str = "average") -> list[tf.Tensor]:
-        """The mean over all ranks of each tensor, in one grouped allreduce a type; also inside a ``tf.function``.
+        """Return each tensor's mean over all ranks, by one grouped allreduce per type; also in a ``tf.function``.
 
-        What is fused into one message is fixed by the group, and so is the order of the additions: repeating a run
+        The group fixes what is fused into one message, and so the order of the additions: repeating a run
         gives the same bits.
         """
         if not self._hvd:
             return list(tensors)
         import tensorflow as tf
 
-        # Horovod knows no bfloat16, and a group has one type.
+        # Horovod does not know bfloat16, and a group has one type.
         sent = [tf.cast(tensor, tf.float32) if tensor.dtype == tf.bfloat16 else tensor for tensor in tensors]
         groups: dict[tf.DType, list[int]] = {}
         for place, tensor in enumerate(sent):
@@ -102,7 +102,7 @@ class Communicator:
         Parameters
         ----------
         optimizer : keras.optimizers.Optimizer
-            Any, a LossScaleOptimizer too. It is changed in place.
+            Any optimizer, also a LossScaleOptimizer. It is changed in place.
         compress : bool
             Send gradients as float16: half the bytes, in a message of their own, as Horovod's ``Compression.fp16``.
         bucket : int
@@ -158,17 +158,17 @@ class Communicator:
                 self._hvd.broadcast_variables([variable.value for variable in variables], root_rank=root)
 
     def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        """The value of one rank, anything that can be pickled."""
+        """Return the value of one rank, anything that can be pickled, on all ranks."""
         with _pulse.waiting("broadcast_object"):
             return self._hvd.broadcast_object(value, root_rank=root, name="object") if self._hvd else value
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all ranks, anything small that can be pickled, in the order of the ranks."""
+        """Return the values of all ranks, anything small that can be pickled, in the order of the ranks."""
         with _pulse.waiting("gather"):
             return self._hvd.allgather_object(value, name="objects") if self._hvd else [value]
 
     def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The sum over all ranks of each array, in float64. The names and shapes are those of every rank."""
+        """Return the sum over all ranks of each array, in float64. Every rank has the same names and shapes."""
         arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
         if not self._hvd or not arrays:
             return arrays
@@ -198,9 +198,10 @@ def buckets(sizes: Sequence[int], most: int) -> list[list[int]]:
     Parameters
     ----------
     sizes : sequence of int
-        Bytes of each, in the order of the weights.
+        Bytes of each gradient, in the order of the weights.
     most : int
-        Bytes of a group, unless a single gradient has more; 0: all in one, in the order of the weights.
+        Highest number of bytes in a group, unless a single gradient has more; 0: all in one, in the order of the
+        weights.
 
     Returns
     -------

@@ -19,13 +19,13 @@ def forward(outputs: Sequence[tf.Tensor]) -> int | None:
     Parameters
     ----------
     outputs : sequence of tf.Tensor
-        Of a forward pass, in a graph with the shapes of a whole batch.
+        Results of a forward pass, in a graph with the shapes of a whole batch.
 
     Returns
     -------
     int or None
-        Of one run of the graph; None where it branches, loops for as long as what it computes decides, or has shapes
-        that are not known, as what it will do cannot be seen in it then.
+        Operations of one run of the graph; None if it branches, has loops whose number of rounds depends on what it
+        computes, or has unknown shapes, as what it will do cannot be seen in it then.
     """
     total = 0
     for operation in _needed(outputs):
@@ -48,7 +48,7 @@ def forward(outputs: Sequence[tf.Tensor]) -> int | None:
 
 
 def _needed(outputs: Sequence[tf.Tensor]) -> list[Any]:
-    """The operations of the graph that tensors need: Keras tries a step of a recurrent layer, for its shapes alone."""
+    """Return the operations that tensors need: Keras tries a step of a recurrent layer, for its shapes alone."""
     waiting: list[Any] = [tensor.op for tensor in outputs]
     found: dict[str, Any] = {}
     while waiting:
@@ -60,7 +60,7 @@ def _needed(outputs: Sequence[tf.Tensor]) -> list[Any]:
 
 
 def square(rows: int, dtype: str) -> Callable[[], Any]:
-    """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""
+    """Return a function that multiplies a matrix of that many rows by itself, and returns when that is done."""
     factor = tf.cast(tf.random.stateless_uniform((rows, rows), (1, 2)), dtype)
     return lambda: tf.matmul(factor, factor)[0, 0].numpy()
 

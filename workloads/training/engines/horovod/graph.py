@@ -9,7 +9,7 @@ from workloads.api import Workload
 
 
 def graph(workload: Workload) -> bytes:
-    """See `engines.interface.Engine`. Of any number of examples."""
+    """See `engines.interface.Engine`. The graph takes any number of examples."""
     inputs, _ = workload.validation.load(np.arange(1))
     one = tf.nest.map_structure(tf.convert_to_tensor, inputs)
     specs = tf.nest.map_structure(lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype), one)

@@ -1,4 +1,4 @@
-"""How often a loop of a graph runs, where the graph alone says so.
+"""How often a loop of a graph runs, if the graph alone determines it.
 
 A recurrent layer is a loop over the items of a sequence, whose number is a constant in the graph, as the shapes are
 those of a whole batch. So its condition can be followed without running the network: it needs the loop's counters, and
@@ -32,22 +32,22 @@ _FOLLOWED: dict[str, Callable[..., Any]] = {
 
 
 def called(operation: Any, attribute: str) -> Any:
-    """The graph of a function that an operation calls."""
+    """Return the graph of a function that an operation calls."""
     return operation.graph._get_function(operation.get_attr(attribute).name).graph
 
 
 def times(loop: Any) -> int | None:
-    """How often the body of a loop runs.
+    """Return how often the body of a loop runs.
 
     Parameters
     ----------
     loop : tf.Operation
-        A While or StatelessWhile.
+        A While or StatelessWhile operation.
 
     Returns
     -------
     int or None
-        None where that depends on what the loop computes.
+        Number of runs; None if it depends on what the loop computes.
     """
     condition, body = called(loop, "cond"), called(loop, "body")
     values = [_value(tensor, {}) for tensor in loop.inputs]
@@ -67,7 +67,7 @@ def _by_name(graph: Any, values: list) -> dict[str, Any]:
 
 
 def _value(tensor: tf.Tensor, known: dict[str, Any]) -> Any:
-    """A whole number or a truth value, as far as it follows from what is known; otherwise None."""
+    """Return a whole number or a truth value, as far as it follows from what is known; otherwise None."""
     if tensor.name in known:
         return known[tensor.name]
     if not (tensor.dtype.is_integer or tensor.dtype.is_bool):

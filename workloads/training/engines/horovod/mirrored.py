@@ -14,7 +14,7 @@ import tensorflow as tf
 from launch.errors import Refusal
 from workloads.api import Training
 
-CPUS = 2  # devices that are made of the processor where there is no GPU
+CPUS = 2  # devices that the processor is divided into if there is no GPU
 
 
 def prepare() -> None:
@@ -28,7 +28,7 @@ def prepare() -> None:
 
 
 def scope(config: Training) -> contextlib.AbstractContextManager:
-    """Within it variables are made for all devices, if the options ask for it.
+    """Return the context in which variables are made for all devices, if the options ask for it.
 
     Raises
     ------
@@ -46,12 +46,12 @@ def scope(config: Training) -> contextlib.AbstractContextManager:
 
 
 def on_all_devices(strategy: tf.distribute.Strategy, gradients: Any) -> Any:
-    """Loss and gradients of a batch as the means of those of its parts, one part per device.
+    """Return a function that averages loss and gradients over the parts of a batch, one part per device.
 
     Parameters
     ----------
     strategy : tf.distribute.Strategy
-        In whose scope the variables were made.
+        Strategy in whose scope the variables were made.
     gradients : function
         ``(inputs, targets) -> (loss, gradients)``, on one device.
     """

@@ -28,7 +28,7 @@ class Pipeline:
         self._errors: list[Exception] = []
 
     def __call__(self, batches: Sequence[Callable[[], Batches]]) -> Generator[tuple[Any, Any], None, None]:
-        """See `engines.interface.Pipeline`. It is built by now: the first batch waits for the examples alone."""
+        """See `engines.interface.Pipeline`. It is built at once: the first batch waits for the examples alone."""
         if batches and self._signature is None:
             first = self._load(batches[0]().indices[0, :1])
             self._signature = tf.nest.map_structure(_spec, first)
@@ -48,7 +48,7 @@ class Pipeline:
             return batches[int(number)]()
 
         def steps(number: tf.Tensor) -> tf.data.Dataset:
-            # Of an epoch at once: one call of Python per epoch, none per step.
+            # All steps of an epoch at once: one call of Python per epoch, none per step.
             specs = tf.TensorSpec((None, None), tf.int64), tf.TensorSpec((None, None, 2), tf.uint64)
             return tf.data.Dataset.from_tensor_slices(self._run(of_epoch, specs, number))
 
@@ -69,7 +69,7 @@ class Pipeline:
         options.threading.max_intra_op_parallelism = 1
         dataset = dataset.prefetch(AHEAD).with_options(options)
         gpus = tf.config.list_logical_devices("GPU")
-        if len(gpus) == 1:  # with more of them each takes its part of a batch
+        if len(gpus) == 1:  # with more GPUs, each takes its part of a batch
             dataset = dataset.apply(tf.data.experimental.prefetch_to_device(gpus[0].name, 1))
         return dataset
 

@@ -18,7 +18,7 @@ def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
     if config.strategy == "mirrored":
         mirrored.prepare()
     elif gpus := tf.config.list_physical_devices("GPU"):
-        # The one of this rank, which the launcher has chosen; the others stay visible for the links between them.
+        # This rank's GPU, which the launcher has chosen; the others stay visible for the links between them.
         own = gpus[int(os.environ.get("LAUNCH_GPU", "0"))]
         tf.config.set_visible_devices(own, "GPU")
         tf.config.experimental.set_memory_growth(own, True)

@@ -89,7 +89,7 @@ class Step:
 
 
 def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf.Tensor, list]:
-    """Loss and gradients of a batch: the means of those of its parts."""
+    """Return loss and gradients of a batch: the means of those of its parts."""
     if parts == 1:
         return gradients(inputs, targets)
     stacks = tf.nest.map_structure(
@@ -107,7 +107,7 @@ def _in_parts(gradients: Any, parts: int, inputs: Any, targets: Any) -> tuple[tf
         return index + 1, loss + more, [total + gradient for total, gradient in zip(sums, dense(grads))]
 
     loss, first = gradients(*part(0))
-    # A loop, and not its steps one by one: those might run side by side, and need the memory of all.
+    # A loop, as unrolled parts might run side by side, and need the memory of all of them.
     _, loss, sums = tf.while_loop(lambda index, *_: index < parts, add, (1, loss, dense(first)), parallel_iterations=1)
     rest = iter(sums)
     return loss / parts, [None if gradient is None else next(rest) / parts for gradient in first]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import keras
 
 _SMALL = 1024  # bytes of the first message of `gather`, in which most objects fit
-_PATIENCE_S = 300  # for the last rank to come
+_PATIENCE_S = 300  # that a rank waits for the last one to come
 
 
 class Communicator:
@@ -43,7 +43,7 @@ class Communicator:
     def __enter__(self) -> Self:
         if self.size > 1:
             jax.config.update("jax_cpu_collectives_implementation", "gloo")
-            # It would take SIGTERM for itself, by which the ranks are asked to stop.
+            # It would catch SIGTERM, by which the ranks are asked to stop.
             jax.config.update("jax_enable_preemption_service", False)
             chief = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
             jax.distributed.initialize(
@@ -66,7 +66,7 @@ class Communicator:
                 def of_ranks(part: jax.Array) -> jax.Array:
                     return reduce(part, "ranks")
 
-                of_ranks.__name__ = name  # by which a trace calls it
+                of_ranks.__name__ = name  # its name in a trace
                 return jax.jit(
                     jax.shard_map(of_ranks, mesh=mesh, in_specs=each, out_specs=all_the_same, check_vma=False)
                 )
@@ -89,11 +89,11 @@ class Communicator:
     def averaging(
         self, optimizer: keras.optimizers.Optimizer, compress: bool = False, bucket: int = 0
     ) -> keras.optimizers.Optimizer:
-        """The optimizer as it is: the step averages the gradients before it gets them. The rest has been refused."""
+        """Return the optimizer as it is: the step averages the gradients first. The rest has been refused."""
         return optimizer
 
     def mean(self, vector: jax.Array) -> jax.Array:
-        """The mean over all ranks of a vector, float32 (n,). The order of the additions is fixed by n and the ranks."""
+        """Return the mean of a vector over all ranks, float32 (n,). n and the ranks fix the order of the additions."""
         return self._call(self._mean, vector) if self.size > 1 else vector
 
     def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
@@ -126,7 +126,7 @@ class Communicator:
         return [pickle.loads(row[:length].tobytes()) for row, length in zip(rows, lengths)]
 
     def sum(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See `engines.interface.Communicator`. Added up in the order of the ranks."""
+        """See `engines.interface.Communicator`. The arrays are added up in the order of the ranks."""
         arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
         totals, *others = self.gather(arrays)
         for other in others:
@@ -139,13 +139,13 @@ class Communicator:
             self._rows(np.zeros(1, np.int32))
 
     def start_timeline(self, path: Path) -> None:
-        """Nothing: --timeline is refused."""
+        """Do nothing: --timeline is refused."""
 
     def stop_timeline(self) -> None:
-        """Nothing: --timeline is refused."""
+        """Do nothing: --timeline is refused."""
 
     def _rows(self, row: np.ndarray) -> np.ndarray:
-        """The row of each rank, (n,), of the same length on all: (size, n)."""
+        """Return the row of each rank, (n,), of the same length on all: (size, n)."""
         return np.asarray(self._call(self._all, row)).reshape(self.size, -1)
 
     def _call(self, collective: Any, own: Any) -> jax.Array:

@@ -22,20 +22,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
-import keras.src.backend.jax.nn as of_keras  # from which all layers of Keras take theirs, and which has no public name
+import keras.src.backend.jax.nn as of_keras  # used by all layers of Keras, without a public name
 import numpy as np
 from keras.src.backend.common.backend_utils import compute_conv_transpose_padding_args_for_jax as padding_of_transposed
 
 _convolution: Any = of_keras.conv
 _transposed: Any = of_keras.conv_transpose
-_FEW, _PARTS = 8, 4  # filters, and in how many parts a batch goes through the gradient of their kernel
-_GROUP = 8  # images at a time, or
-_GROUP_BYTES = 2 << 20  # as many as have maps of this size before and after a layer
-_GROUPS = 16  # at most: each is compiled by itself
+_FEW, _PARTS = 8, 4  # filters that are few, and parts of a batch that go through the gradient of their kernel
+_GROUP = 8  # images in a group, at least
+_GROUP_BYTES = 2 << 20  # bytes of maps before and after a layer that a group may have in any case
+_GROUPS = 16  # groups at most, as each is compiled by itself
 
 
 def use_products() -> None:
-    """From now on the layers of Keras convolve as this module does."""
+    """Make the layers of Keras convolve as this module does."""
     of_keras.conv, of_keras.conv_transpose = convolution, transposed
 
 
@@ -47,7 +47,7 @@ def convolution(
     data_format: str | None = None,
     dilation_rate: Any = 1,
 ) -> Any:
-    """As ``keras.ops.conv``."""
+    """Compute what ``keras.ops.conv`` does."""
     *sizes, channels, filters = kernel.shape
     steps = np.broadcast_to(strides, len(sizes))
 
@@ -76,7 +76,7 @@ def transposed(
     data_format: str | None = None,
     dilation_rate: Any = 1,
 ) -> Any:
-    """As ``keras.ops.conv_transpose``."""
+    """Compute what ``keras.ops.conv_transpose`` does."""
     if not is_plain(data_format, dilation_rate):
         return _transposed(inputs, kernel, strides, padding, output_padding, data_format, dilation_rate)
     *sizes, filters, channels = kernel.shape
@@ -97,7 +97,7 @@ def transposed(
 
 
 def neighbours(maps: Any, sizes: Sequence[int], steps: Sequence[int], windows: Sequence[int]) -> list[Any]:
-    """For each place in a window of some sizes, the points of maps that are there in all windows, ``steps`` apart."""
+    """Return, for each place in a window, the points of maps that are there in all windows, ``steps`` apart."""
     return [
         maps[:, *(slice(at, at + step * count, step) for at, step, count in zip(place, steps, windows))]
         for place in np.ndindex(*sizes)
@@ -105,13 +105,13 @@ def neighbours(maps: Any, sizes: Sequence[int], steps: Sequence[int], windows: S
 
 
 def is_plain(data_format: str | None, dilation_rate: Any = 1) -> bool:
-    """Whether a layer is one of those that are computed here."""
+    """Return whether a layer is one of those that are computed here."""
     channels_last = (data_format or keras.config.image_data_format()) == "channels_last"
     return channels_last and bool(np.all(np.equal(dilation_rate, 1))) and jax.default_backend() == "cpu"
 
 
 def _of_few_filters(convolve: Callable[[Any, Any], Any], pads: Sequence, images: Any, kernel: Any) -> Any:
-    """The same, whose gradient of the kernel is a product."""
+    """Convolve images with few filters; the gradient of the kernel is computed as a product."""
     *sizes, channels, filters = kernel.shape
 
     def of_kernel(images: Any, slopes: Any) -> Any:
@@ -139,7 +139,7 @@ def _of_few_filters(convolve: Callable[[Any, Any], Any], pads: Sequence, images:
 
 
 def _in_groups(convolve: Callable[[Any], Any], images: Any) -> Any:
-    """The same for a few images at a time, which are the first axis of inputs and outputs."""
+    """Convolve a few images at a time, which are the first axis of inputs and outputs."""
     if len(images) <= _GROUP:
         return convolve(images)
     outputs = jax.eval_shape(convolve, images)

@@ -18,13 +18,13 @@ def forward(jaxpr: Any) -> int | None:
     Parameters
     ----------
     jaxpr : jax.extend.core.Jaxpr
-        With the shapes of a whole batch.
+        The forward pass, with the shapes of a whole batch.
 
     Returns
     -------
     int or None
-        None where it branches, or loops for as long as what it computes decides, as what it will do cannot be seen in
-        it then.
+        Number of operations; None if it branches, or has loops whose number of rounds depends on what it computes, as
+        what it will do cannot be seen in it then.
     """
     total = 0
     for equation in _needed(jaxpr):
@@ -40,13 +40,13 @@ def forward(jaxpr: Any) -> int | None:
 
 
 def square(rows: int, dtype: str) -> Callable[[], Any]:
-    """A function that multiplies a matrix of so many rows by itself, and returns when that is done."""
+    """Return a function that multiplies a matrix of that many rows by itself, and returns when that is done."""
     factor, product = jax.random.uniform(jax.random.key(1), (rows, rows), dtype), jax.jit(jnp.matmul)
     return lambda: product(factor, factor).block_until_ready()
 
 
 def _needed(jaxpr: Any) -> Iterator[Any]:
-    """The equations that its results need: Keras tries a step of some recurrent layers, for its shapes alone."""
+    """Yield the equations that the results need: Keras tries a step of some recurrent layers, for its shapes alone."""
     needed = {id(variable) for variable in jaxpr.outvars}
     for equation in reversed(jaxpr.eqns):
         if any(id(variable) in needed for variable in equation.outvars):
@@ -55,7 +55,7 @@ def _needed(jaxpr: Any) -> Iterator[Any]:
 
 
 def _inner(equation: Any) -> Iterator[Any]:
-    """The jaxprs that an equation calls."""
+    """Yield the jaxprs that an equation calls."""
     for value in equation.params.values():
         for each in value if isinstance(value, tuple | list) else (value,):
             if hasattr(each, "jaxpr"):

@@ -28,10 +28,10 @@ def graph(workload: Workload) -> bytes:
 
 
 class _Drawing:
-    """Nodes of a graph, and which of them made which variable of a jaxpr."""
+    """The nodes of a graph, and which of them made which variable of a jaxpr."""
 
     def __init__(self) -> None:
-        from tensorboard.compat.proto.graph_pb2 import GraphDef  # which a training without TensorBoard does not need
+        from tensorboard.compat.proto.graph_pb2 import GraphDef  # not needed by a training without TensorBoard
 
         self.graph: Any = GraphDef()
         self._makers: dict[Any, str] = {}
@@ -45,7 +45,7 @@ class _Drawing:
         self._makers[variable] = name
 
     def equations(self, jaxpr: Any, scope: str) -> None:
-        """Draw all equations, and instead of one that calls a function those of the function."""
+        """Draw all equations; in place of one that calls a function, those of the function."""
         for equation in jaxpr.eqns:
             stack = "/".join(part for part in (scope, str(equation.source_info.name_stack)) if part)
             called = equation.params.get("jaxpr") or equation.params.get("call_jaxpr")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-import keras.src.backend.jax.nn as of_keras  # from which all layers of Keras take theirs, and which has no public name
+import keras.src.backend.jax.nn as of_keras  # used by all layers of Keras, without a public name
 import numpy as np
 
 from workloads.training.engines.jax.convolution import is_plain, neighbours
@@ -14,14 +14,14 @@ _max_pool: Any = of_keras.max_pool
 
 
 def use_comparisons() -> None:
-    """From now on the layers of Keras pool as this module does."""
+    """Make the layers of Keras pool as this module does."""
     of_keras.max_pool = max_pool
 
 
 def max_pool(
     inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: str | None = None
 ) -> Any:
-    """As ``keras.ops.max_pool``: of equal cells the first one gets the gradient, and a NaN makes its window NaN."""
+    """Compute ``keras.ops.max_pool``: the first of equal cells gets the gradient, and a NaN makes its window NaN."""
     counts = inputs.shape[1:-1]
     sizes = [int(size) for size in np.broadcast_to(pool_size, len(counts))]
     steps = sizes if strides is None else [int(step) for step in np.broadcast_to(strides, len(counts))]

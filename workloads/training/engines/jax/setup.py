@@ -13,8 +13,8 @@ from workloads.training.engines.jax import convolution, pooling
 
 def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
     """Set threads, GPU, determinism, precision and seed."""
-    os.environ["NPROC"] = str(threads)  # by which XLA sizes its pool of threads
-    if "LAUNCH_GPU" in os.environ:  # the one of this rank, which the launcher has chosen
+    os.environ["NPROC"] = str(threads)  # XLA sizes its pool of threads by it
+    if "LAUNCH_GPU" in os.environ:  # this rank's GPU, which the launcher has chosen
         for kind in ("cuda", "rocm"):
             jax.config.update(f"jax_{kind}_visible_devices", os.environ["LAUNCH_GPU"])
     if config.deterministic:
@@ -27,5 +27,5 @@ def configure(config: Training, rank: Rank, seed: int, threads: int) -> None:
 
 
 def scope(config: Training) -> contextlib.AbstractContextManager:
-    """Nothing: JAX has no strategies."""
+    """Return an empty context: JAX has no strategies."""
     return contextlib.nullcontext()

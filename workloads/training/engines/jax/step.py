@@ -1,6 +1,6 @@
 """One step: loss and gradients of a rank's batch, their mean over all ranks, the update of the weights.
 
-Three compiled functions, of which the second alone is one of all ranks: so it is seen when the gradients of a rank are
+Three compiled functions, of which only the second is one of all ranks: so it is seen when the gradients of a rank are
 ready, and a rank does the same whether it is alone or not. Each takes over the memory of what it replaces.
 """
 
@@ -36,11 +36,11 @@ class Step:
         deterministic: bool = False,
     ) -> None:
         self._communicator = communicator
-        self._shapes: Any = None  # of the arguments of the loss, once there was a step
+        self._shapes: Any = None  # shapes of the arguments of the loss, after the first step
         model = workload.model
         self._variables = model.trainable_variables, model.non_trainable_variables, optimizer.variables
         kept = kept_statistics(model)
-        alone = communicator.size == 1  # and need not make one message of what nobody else gets
+        alone = communicator.size == 1  # then nothing has to be packed into one message
         places = [place for place, v in enumerate(model.non_trainable_variables) if any(v is one for one in kept)]
 
         def loss_of(weights: list, others: list, state: list, inputs: Any, targets: Any) -> Any:
@@ -94,7 +94,7 @@ class Step:
         compiled_before = self._compiled()
         weights, others, state = ([variable.value for variable in each] for each in self._variables)
         if self._shapes is None:
-            # As the collectives leave arrays, bound to the device: else the second step would be compiled again.
+            # Bound to the device, as the collectives leave arrays: else the second step would be compiled again.
             weights, others, state = jax.device_put((weights, others, state), jax.local_devices()[0])
             arguments = weights, others, state, inputs, targets
             self._shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arguments)
@@ -107,7 +107,7 @@ class Step:
         said, *new = self._apply(self._communicator.mean(message), weights, others, state)
         for variables, values in zip(self._variables, new):
             for variable, value in zip(variables, values):
-                variable._direct_assign(value)  # `assign` would check each of them, which takes its time
+                variable._direct_assign(value)  # `assign` would check each of them, which takes time
         with span(WAIT):
             rate, *flag_means, loss = said.tolist()
         check(number, loss, rate, lambda: float(own), self._communicator)
@@ -137,18 +137,18 @@ def sums(workload: Workload) -> Any:
 
 
 def _holding(variables: Sequence[keras.Variable], values: Sequence[Any]) -> Any:
-    """Within it the variables have these values."""
+    """Return a context in which the variables have these values."""
     return keras.StatelessScope(state_mapping=list(zip(variables, values)))
 
 
 def _split(message: jax.Array, before: list, after: list) -> list[jax.Array]:
-    """The parts of a message, all but one of which have the sizes of arrays before and after that one."""
+    """Split a message into parts with the sizes of the arrays before and after, and one between with the rest."""
     sizes, rest = [each.size for each in before], [each.size for each in after]
     return jnp.split(message, np.cumsum([*sizes, len(message) - sum(sizes) - sum(rest), *rest])[:-1])
 
 
 def _in_parts(of_part: Any, parts: int, weights: list, others: list, state: list, batch: Any) -> Any:
-    """Loss and gradients of a batch: the means of those of its parts, which go through the network one by one."""
+    """Return loss and gradients of a batch as means over its parts, which go through the network one by one."""
     stacks = jax.tree.map(lambda x: x.reshape(parts, x.shape[0] // parts, *x.shape[1:]), batch)
 
     def add(index: Any, so_far: Any) -> Any:
