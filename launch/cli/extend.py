@@ -100,7 +100,7 @@ def main(argv: list[str]) -> int:
     RunDir(folder).refuse_files_of_others()
     with alone(resume.outermost(folder), how.take_over) as hold:
         what = _planned(folder, given, how)
-        lacking = [run for run in folders.runs_in(folder) if run.result() is None]
+        lacking = [run for run in folders.runs_in(folder) if not run.result_json.exists()]
         busy = states.under_way(lacking) if lacking and not scheduler(what.plans[0].backend).remote else ()
         if busy:  # anything that runs beside a measurement disturbs it
             raise Refusal(f"{min(busy)} is running on this machine: wait for its end, then extend the study")

@@ -73,9 +73,11 @@ class Steps(Local):
     def _elsewhere(self, process: Process) -> Status:
         """Return the status of a process on another host. It has ended if the allocation has. Until then a step on that
         host looks for it; only Slurm can start such a step from elsewhere."""
-        scheduler = process.get("scheduler", "slurm")
-        answer = _ask(scheduler, [process["allocation"]])
-        status = answer.statuses.get(process["allocation"])
+        scheduler, number = process.get("scheduler", "slurm"), process.get("allocation")
+        if number is None:  # what was recorded is damaged
+            return super()._elsewhere(process)
+        answer = _ask(scheduler, [number])
+        status = answer.statuses.get(number)
         if not answer.silence and (status is None or status.phase == ENDED):
             return Status(ENDED)
         if status is None or scheduler != "slurm" or process["host"] not in hostlist.expand(status.nodes):
@@ -99,7 +101,7 @@ class Steps(Local):
             raise OSError(
                 errno.EHOSTUNREACH, f"{queueing.TITLES[scheduler]} starts nothing on {process['host']} for us"
             )
-        there = [f"--jobid={process['allocation']}", f"--nodelist={process['host']}", "--overlap", "-N1", "-n1"]
+        there = [f"--jobid={process.get('allocation')}", f"--nodelist={process['host']}", "--overlap", "-N1", "-n1"]
         answer = command(["srun", *there, "kill", f"-{number}", str(process["pid"])], 20)
         if answer is None:
             raise TimeoutError(None, "Slurm does not answer")
