@@ -62,7 +62,10 @@ def predicted(path: Path, chosen: Options) -> tuple[dict[str, Any], Rates | None
     if chosen.nodes and chosen.workers or not (chosen.nodes or chosen.workers or deciding):
         raise Refusal("predict needs --workers 64,256, or of a study --nodes 64,256: give one of the two")
     if deciding and chosen.workers:
-        raise Refusal("--deadline and --budget name a number of nodes: give --nodes in place of --workers")
+        raise Refusal(
+            "--deadline and --budget name a number of nodes of a study, and --workers is given: leave it out, or give "
+            "--nodes"
+        )
     limits = decision.Limits(chosen.deadline and duration(chosen.deadline, "--deadline") or None, chosen.budget)
     tariff = chosen.tariff
     series, study = inputs.series(path, chosen.series, chosen.scaling, chosen.asked)

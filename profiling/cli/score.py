@@ -11,6 +11,8 @@ from profiling import text
 from profiling.cli import inputs
 from profiling.prediction import log
 
+_ALIKE = {"ranks", "processes", "GPUs"}  # a rank is a process, and has one GPU
+
 
 @dataclass(frozen=True)
 class Options(Named):
@@ -34,6 +36,9 @@ def run(argv: Sequence[str]) -> str:
                 f"{saved} predicts {key} {predictions[0][key]!r}, but {path} has {getattr(series, key)!r}: "
                 "score it against the series it was made for"
             )
+    counted = predictions[0].get("works", "workers")
+    if counted != series.works and "workers" not in (counted, series.works) and not {counted, series.works} <= _ALIKE:
+        raise Refusal(f"{saved} predicts for numbers of {counted}, but {path} has numbers of {series.works}")
     scores = log.scored(predictions, series)
     measured = [score for score in scores if score["measured"] is not None]
     if not measured:

@@ -25,7 +25,11 @@ class _Point(TypedDict):
     workers: int
 
 
-class _Prediction(TypedDict):
+class _Newer(TypedDict, total=False):
+    works: str  # what the workers are, in the plural; older versions did not record it
+
+
+class _Prediction(_Newer):
     """The part of a line of the file that is scored."""
 
     format: Literal[1]

@@ -174,6 +174,26 @@ def test_what_was_recorded_and_is_none_is_said_too(tmp_path: Path):
     assert loss.startswith("loss: inf is not") and line.startswith("1 recorded line") and "nan" in line
 
 
+@pytest.mark.parametrize(
+    ("pattern", "line", "trouble"),
+    [
+        ("T: *([0-9.]+)", b"T: 1.9k tokens/s", "'1.9' of '1.9k'"),
+        ("T: *([0-9.]+)", b"T: 1,900 tokens/s", "'1' of '1,900'"),
+        ("T: *([0-9.]+)", b"T: 9.8e2 tokens/s", "'9.8' of '9.8e2'"),
+        ("([0-9]+) tokens/s", b"1,900 tokens/s", "'900' of '1,900'"),
+        ("([0-9]+)", b"T: 12.5", "'12' of '12.5'"),
+        ("T: *([0-9.]+)k", b"T: 1.9k tokens/s", ""),
+        ("T: *([0-9.]+)", b"T: 19tokens/s, 2 of 3", ""),
+        ("([1-9][0-9]*)", b"n0042", ""),
+        ("T: *([0-9.]+)", b"T: 19Kernels", ""),
+    ],
+)
+def test_a_pattern_that_takes_a_part_of_a_number(tmp_path: Path, pattern: str, line: bytes, trouble: str):
+    some = run(tmp_path, words(f"throughput={pattern}", units=("x",)), b"0: " + line + b"\n")
+    assert ("throughput" in some) != bool(trouble)
+    assert trouble in "".join(some.get("troubles", []))
+
+
 def test_the_lowest_rank_that_printed_it_on_any_node(tmp_path: Path):
     logs = (b"0: a\n1: b\n", b"3: rate 3\n2: rate 2\n3: rate 33\n", b"4: rate 4\n5: rate 5\n")
     assert run(tmp_path, words(r"throughput=rate ([0-9]+)"), *logs)["throughput"] == 2

@@ -132,6 +132,18 @@ def test_a_prediction_is_written_down_and_scored_later(capsys, table, tmp_path):
     assert "kind" in run(capsys, "score", saved, table)[2]
 
 
+def test_a_prediction_for_nodes_is_not_scored_by_numbers_of_gpus(capsys, tmp_path):
+    saved, nodes, gpus = tmp_path / "prediction.json", tmp_path / "nodes.csv", tmp_path / "gpus.csv"
+    rows = "\n1,100\n2,52\n4,28\n8,17\n"
+    nodes.write_text(f"nodes,time{rows}")
+    assert run(capsys, "predict", nodes, "--workers", "16,32", "--save", saved)[0] == 0
+    gpus.write_text(f"GPUs,time{rows}16,12\n")
+    status, _, err = run(capsys, "score", saved, gpus)
+    assert status == 2 and "for numbers of nodes" in err and "numbers of GPUs" in err
+    gpus.write_text(f"workers,time{rows}16,12\n")
+    assert run(capsys, "score", saved, gpus)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -21,6 +21,9 @@ NO_UNIT = "no unit"
 _LINE = 65536  # bytes of a line that are searched, from its end
 _LABEL = re.compile(rb"\s*([0-9]{1,9}): ?")
 _COLOUR = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")  # and other cursor movements of a terminal, which nobody sees
+# What is before and behind a number of which a pattern takes only a part.
+_BEFORE = re.compile(rb"(?!0+$)[0-9][0-9.,]*$")
+_BEHIND = re.compile(rb"([.,]?[0-9]|[eEdD][+-]?[0-9]|[kKMGTP](?![A-Za-z]))\S*")
 _NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eEdD][+-]?[0-9]+)?")
 
 
@@ -100,8 +103,11 @@ class _Numbers:
             )
             self.wrong = self.wrong or f"{_shown(text)!r} is not a finite number{comma}"
             return
-        printed = match.groupdict().get("unit")
-        self.add(Found(value, _shown(printed) if printed else unit))
+        if (printed := _whole(match, group)) != text:
+            self.wrong = self.wrong or f"its pattern takes {_shown(text)!r} of {_shown(printed)!r}: take all of it"
+            return
+        own = match.groupdict().get("unit")
+        self.add(Found(value, _shown(own) if own else unit))
 
     def add(self, number: Found) -> None:
         """Add a number."""
@@ -134,6 +140,17 @@ def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tup
             for state in reversed(said.split(b"\r")) if b"\r" in said else (said,):
                 if match := search(_COLOUR.sub(b"", state) if b"\x1b" in state else state):
                     yield int(label[1]), match
+
+
+def _whole(match: re.Match[bytes], group: int) -> bytes:
+    """Return the number that a group has matched, with those of its digits, and of the exponent or the k or M for
+    thousands or millions behind it, that the pattern has left out."""
+    line, start, end = match.string, *match.span(group)
+    if start == match.start() and (before := _BEFORE.search(line[:start])):
+        start = before.start()
+    if end == match.end() and (behind := _BEHIND.match(line, end)):
+        end = behind.end()
+    return line[start:end].strip()
 
 
 def _shown(text: bytes) -> str:
