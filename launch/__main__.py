@@ -217,7 +217,9 @@ def entry(main: Callable[[list[str]], int] = main) -> NoReturn:
         status = main(sys.argv[1:])
         sys.stdout.flush()
     except Refusal as refusal:
-        print(f"{name}: {_in_one_line(str(refusal))}", file=sys.stderr)
+        from launch.record.table import on_a_line
+
+        print(f"{name}: {on_a_line(str(refusal))}", file=sys.stderr)
         status = refusal.status
     except KeyboardInterrupt:
         status = 130
@@ -237,12 +239,6 @@ def entry(main: Callable[[list[str]], int] = main) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(status)  # tearing down everything that was imported would take part of a dry run's time
-
-
-def _in_one_line(text: str) -> str:
-    """Return a text with its line breaks and other control characters, which words of the command line may have,
-    escaped."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
 
 
 _ADVICE = {

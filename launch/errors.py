@@ -25,6 +25,11 @@ class SubmissionRefused(Refusal):
         self.may_be_queued = may_be_queued  # without an answer, the job may have been accepted all the same
 
 
+def one_line(error: BaseException) -> str:
+    """Return the message of an error on one line; its class if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def program() -> str:
     """Return the command that the user has typed: rankloop, or python -m launch, which has the same verbs."""
     package = sys.argv[0].rpartition("/")[0].rpartition("/")[2]

@@ -22,7 +22,7 @@ from launch.plan import options
 from launch.record import removing, sizes
 from launch.record.code import compare, snapshot
 from launch.record.rundir import RunDir
-from launch.record.study import INDEX, PREDICTIONS, holder_of, is_study, read_index
+from launch.record.study import INDEX, PREDICTIONS, entries_of, holder_of, is_study
 from launch.record.table import aligned
 from launch.submit import lock, states
 from launch.submit.workflow import stages
@@ -146,8 +146,9 @@ def _refuse_unfinished(folders: Sequence[Path], force: bool) -> None:
     bad = [one for one in known if one.state not in ("done", "missing")]
     if bad and not force:
         more = f", and {len(bad) - 1} more have none" if len(bad) > 1 else ""
+        state = f"unknown: {bad[0].reason}" if bad[0].state == "unknown" else bad[0].state
         raise Refusal(
-            f"{bad[0].path} has no result ({bad[0].state}){more}: nothing was removed; --force removes such runs too"
+            f"{bad[0].path} has no result ({state}){more}: nothing was removed; --force removes such runs too"
         )
 
 
@@ -158,7 +159,7 @@ def _runs(folders: Sequence[Path]) -> list[Path]:
         if stages.is_workflow(folder):
             found += _runs([stage.folder for stage in stages.read(folder)])
         elif is_study(folder):
-            found += [folder / entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]]
+            found += [folder / entry["run"] for entry in entries_of(folder)]
         elif os.path.lexists(folder / "run.json"):
             found.append(folder)
     return found

@@ -27,7 +27,7 @@ from launch.record.failures import bad_nodes
 from launch.record.files import Unreadable
 from launch.record.performance.figures import UNIT
 from launch.record.rundir import RunDir
-from launch.record.study import INDEX, is_study, read_index
+from launch.record.study import INDEX, entries_of, is_study
 from launch.record.table import aligned, on_a_line
 from launch.screen import OF_STATES, coloured
 from launch.submit import places, states
@@ -186,7 +186,7 @@ def _values(run: Path) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=16)
 def _index(folder: Path, changed: int) -> dict[str, dict[str, str]]:
-    return {entry["run"]: entry["values"] for entry in (read_index(folder) or {"runs": []})["runs"]}
+    return {entry["run"]: entry["values"] for entry in entries_of(folder)}
 
 
 def _beside_name(run: Path) -> str:

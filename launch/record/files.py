@@ -27,7 +27,8 @@ class Unreadable(Refusal):
     state = "unreadable"
     said, advice = "cannot be read", "see who owns it, or try again"
 
-    def __init__(self, path: Path, why: str) -> None:
+    def __init__(self, path: Path, why: str | OSError) -> None:
+        why = why if isinstance(why, str) else why.strerror or str(why)
         self.reason = f"{path.name} {self.said} ({why})"
         super().__init__(f"{path} {self.said} ({why}): {self.advice}")
 
@@ -84,7 +85,7 @@ def read_whole(path: Path) -> bytes:
             long = os.fstat(file.fileno()).st_size > MOST
             data = b"" if long else file.read(MOST + 1)
         except OSError as error:
-            raise Unreadable(path, error.strerror or str(error)) from None
+            raise Unreadable(path, error) from None
     if long or len(data) > MOST:
         raise Damaged(path, f"longer than {MOST >> 20} MiB")
     return data
@@ -105,7 +106,7 @@ def read_end(path: Path, size: int, begin: int = 0) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise Unreadable(path, error.strerror or str(error)) from None
+        raise Unreadable(path, error) from None
 
 
 def lines_from_end(path: Path, begin: int = 0, within: Sequence[bytes] = (b"",), block: int = 2**20) -> Iterator[bytes]:
@@ -137,7 +138,7 @@ def lines_from_end(path: Path, begin: int = 0, within: Sequence[bytes] = (b"",),
     except FileNotFoundError:
         return
     except OSError as error:
-        raise Unreadable(path, error.strerror or str(error)) from None
+        raise Unreadable(path, error) from None
 
 
 def read_json(path: Path) -> Any:
@@ -192,7 +193,7 @@ def read_lines(path: Path, kind: Any = dict) -> Iterator[Any]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise Unreadable(path, error.strerror or str(error)) from None
+        raise Unreadable(path, error) from None
 
 
 def objects(lines: Iterable[bytes], kind: Any = dict) -> Iterator[Any]:

@@ -70,10 +70,15 @@ def read_index(folder: Path) -> StudyIndex | None:
     return index
 
 
+def entries_of(folder: Path) -> list[Entry]:
+    """Return the runs in the index of a study; none if the folder is not a study."""
+    return (read_index(folder) or {"runs": []})["runs"]
+
+
 def names_in(folder: Path) -> set[str]:
     """Return the runs in the index of a study; empty if the folder is not a study, or the index cannot be read."""
     try:
-        return {entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]}
+        return {entry["run"] for entry in entries_of(folder)}
     except Unreadable:
         return set()
 

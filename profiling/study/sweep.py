@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from launch.errors import Refusal, command, nearest
-from launch.record.study import read_index
+from launch.record.study import entries_of, read_index
 from profiling.study import confidence, outcomes
 from profiling.study.confidence import Interval
 from profiling.study.outcomes import THROUGHPUT, TIME, Outcome, values_of
@@ -155,7 +155,7 @@ class Sweep:
 
 def is_sweep(folder: Path) -> bool:
     """Return whether a study compares results: several points on one number of nodes, or only one number of nodes."""
-    entries = (read_index(folder) or {"runs": []})["runs"]
+    entries = entries_of(folder)
     series = {tuple(values_of(entry["values"]).items()) for entry in entries}
     return len(series) > 1 or len({entry["nodes"] for entry in entries}) == 1
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from launch.errors import Refusal
+from launch.errors import Refusal, one_line
 from workloads.climate.published import CHANNELS, CLASSES
 
 STATISTICS = "stats.h5"
@@ -140,7 +140,7 @@ class opened:
             raise self._refusal(error) from None
 
     def _refusal(self, error: Exception) -> Refusal:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         return Refusal(f"{self._path} cannot be read ({reason}): it is cut short or not an HDF5 file, fetch it again")
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from launch.errors import one_line
+
 
 class Unreadable(Exception):
     """The content is damaged, or is not what was expected; the message says why."""
@@ -87,7 +89,7 @@ def npz(path: Path) -> dict[str, bytes]:
 
 
 def _unreadable(error: Exception) -> Unreadable:
-    return Unreadable(" ".join(str(error).split()) or type(error).__name__)
+    return Unreadable(one_line(error))
 
 
 class _Arrays(pickle.Unpickler):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from launch.errors import Refusal
+from launch.errors import Refusal, one_line
 from launch.record.writing import publish
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def load(path: Path) -> Checkpoint:
     except MemoryError:  # says nothing about the content
         raise
     except Exception as error:  # damaged content can raise anything
-        raise DAMAGE(_one_line(error)) from None
+        raise DAMAGE(one_line(error)) from None
 
 
 def latest(folder: Path) -> Checkpoint | None:
@@ -215,7 +215,3 @@ def _kind(description: list) -> tuple:
 def _text(description: list) -> str:
     path, shape, dtype = description
     return f"{path} ({' x '.join(map(str, shape)) or 'scalar'}, {dtype})"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

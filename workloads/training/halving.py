@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from launch.errors import Refusal
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
-from launch.record.study import read_index
+from launch.record.study import entries_of
 
 if TYPE_CHECKING:
     from workloads.training.engines.interface import Communicator
@@ -133,7 +133,7 @@ class Halving:
     def _others(self, rung: Rung) -> list[dict[str, float]]:
         """Return the metrics that the other runs had at a rung; an attempt that repeated it counts once."""
         folder = self._run.path.parent
-        names = [entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]]
+        names = [entry["run"] for entry in entries_of(folder)]
         found: dict[str, dict[str, float]] = {}
         for name in names:
             with contextlib.suppress(Unreadable):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from rankloop import _pulse
 
 from launch.errors import Refusal
-from launch.node import stop
+from launch.node import own_run, stop
 from launch.node.rank import Rank, from_environment
 from launch.plan import options
 from launch.record.redact import without_secrets
@@ -107,7 +107,8 @@ def main(argv: list[str]) -> int:
             metrics |= workload.finish(workload.model, run.figures)
         if loop.board:
             loop.board.finish(loop.step, metrics, run.figures)
-        publish_json(run.result_json, result(loop, metrics, phases | loop.seconds, sum(peaks)))
+        if not own_run.is_replaced(run):
+            publish_json(run.result_json, result(loop, metrics, phases | loop.seconds, sum(peaks)))
     return 0
 
 

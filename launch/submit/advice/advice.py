@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from launch.errors import command
 from launch.record.rundir import RunDir
-from launch.record.study import is_study, read_index
+from launch.record.study import entries_of, is_study
 from launch.record.table import aligned
 from launch.submit.advice import best_nodes, findings, used
 from launch.submit.advice.findings import Finding
@@ -37,7 +37,7 @@ def of(folder: Path) -> Advice:
         If a file of the study is damaged.
     """
     if is_study(folder):
-        names = [entry["run"] for entry in (read_index(folder) or {"runs": []})["runs"]]
+        names = [entry["run"] for entry in entries_of(folder)]
         runs, nodes = [RunDir(folder / name) for name in names], best_nodes.of(folder)
     else:
         runs, nodes = [RunDir(folder)], []

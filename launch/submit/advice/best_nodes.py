@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from launch.record.rundir import RunDir
-from launch.record.study import read_index
+from launch.record.study import entries_of
 from launch.submit.cutoff import Measured, measured, point_of
 
 WHY = (
@@ -49,7 +49,7 @@ def of(folder: Path) -> list[Best]:
     A point counts as measured once none of its runs is still to come. Its value is the harmonic mean over its runs that
     have a result.
     """
-    index = (read_index(folder) or {"runs": []})["runs"]
+    index = entries_of(folder)
     series: dict[tuple[tuple[str, str], ...], dict[int, list[RunDir]]] = {}
     for entry in index:
         runs = series.setdefault(point_of(entry), {}).setdefault(entry["nodes"], [])

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from launch.record.study import read_index
+from launch.record.study import entries_of
 from launch.submit import states
 from launch.submit.cutoff import point_of
 
@@ -36,7 +36,7 @@ def so_far(folder: Path, known: Sequence[states.Known]) -> dict[Path, float]:
     Refusal
         If the index is damaged.
     """
-    entries = {folder / entry["run"]: entry for entry in (read_index(folder) or {"runs": []})["runs"]}
+    entries = {folder / entry["run"]: entry for entry in entries_of(folder)}
     if len({entry["nodes"] for entry in entries.values()}) < 2:
         return {}
     fewest = min(entry["nodes"] for entry in entries.values())

@@ -8,7 +8,7 @@ from launch.plan.slurm.walltime import clock
 from launch.record.contents import Event
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
-from launch.record.study import read_index
+from launch.record.study import entries_of
 from launch.submit import places, states
 from launch.submit.cutoff import point_of
 
@@ -25,7 +25,7 @@ class Estimate:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         try:
-            entries = (read_index(folder) or {"runs": []})["runs"]
+            entries = entries_of(folder)
         except Unreadable:
             entries = []
         self._point = {entry["run"]: (entry["nodes"], point_of(entry)) for entry in entries}

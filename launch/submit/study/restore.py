@@ -1,38 +1,51 @@
 """Restores runs of a study whose folders are gone: plans them as before and puts them back, to be run again."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from launch.errors import Refusal, SubmissionRefused
 from launch.plan.plan import Plan
 from launch.record.rundir import RunDir
-from launch.record.study import StudyIndex, read_index
+from launch.record.study import read_index
 from launch.submit.create import whole
 from launch.submit.study import asked, folders
 
 
-def missing(folder: Path, index: StudyIndex) -> list[str]:
-    """Return the runs that a study's index names, but of which nothing is left."""
-    return [entry["run"] for entry in index["runs"] if RunDir(folder / entry["run"]).is_missing]
-
-
-def put_back(folder: Path, only: Sequence[str] = ()) -> list[str]:
-    """Put back all or some of the missing runs of a study, as they were before their first attempt; return their names.
+@contextlib.contextmanager
+def restored(runs: Sequence[RunDir]) -> Iterator[None]:
+    """Put back those of some runs of studies that are missing, as they were before their first attempt. If the block is
+    refused before a scheduler has them, they are missing again.
 
     Raises
     ------
     Refusal
         If the runs cannot be planned again.
     """
-    index = read_index(folder)
-    names = [name for name in missing(folder, index) if not only or name in only] if index else []
-    if index is None or not names:
-        return []
+    gone = [run for run in runs if run.is_missing]
+    for folder in dict.fromkeys(run.path.parent for run in gone):
+        _put_back(folder, [run.path.name for run in gone if run.path.parent == folder])
+    try:
+        yield
+    except Refusal as refusal:
+        taken_back = isinstance(refusal, SubmissionRefused) and not refusal.may_be_queued
+        for run in gone:
+            if not run.events("started" if taken_back else "submitted"):
+                shutil.rmtree(run.path)
+        raise
+
+
+def _put_back(folder: Path, names: Sequence[str]) -> None:
+    if (index := read_index(folder)) is None:
+        return
     request = asked.of(folder, index)
     planned = asked.plans(folder, index, asked.axes_of(request), request["repeats"])
     keys = {name: key for key, name in asked.keys_of(index).items()}
     write(folder, [(name, planned[keys[name]][1]) for name in names])
-    return names
+    some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    print(f"missing        {some}: {'their plans are' if len(names) > 1 else 'its plan is'} made again", flush=True)
 
 
 def write(folder: Path, runs: Sequence[tuple[str, Plan]]) -> None:

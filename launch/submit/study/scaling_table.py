@@ -8,14 +8,14 @@ from pathlib import Path
 from launch import own_command
 from launch.errors import command
 from launch.record.files import Unreadable, read_json
-from launch.record.study import read_index
+from launch.record.study import entries_of
 from launch.submit.workflow.stages import is_workflow
 
 
 def of(folder: Path) -> str:
     """Return the table of a study whose runs are done, or why there is none. For a sweep, the command that prints the
     table of its points. Empty if all runs have the same number of nodes."""
-    entries = (read_index(folder) or {"runs": []})["runs"]
+    entries = entries_of(folder)
     if any(entry["values"].keys() - {"seed"} for entry in entries):
         series = f"the scaling table of one of its series: {command('report', folder, '--series')} NAME\n"
         several = len({entry["nodes"] for entry in entries}) > 1

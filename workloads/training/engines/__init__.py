@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from launch.errors import Refusal
+from launch.errors import Refusal, one_line
 from workloads.training.engines import installed
 from workloads.training.engines.installed import Name
 
@@ -109,7 +109,7 @@ def load(name: Name) -> Engine:
     try:
         engine: Any = importlib.import_module(f"{__name__}.{name}")
     except (ImportError, OSError, RuntimeError) as error:  # a package or a library has another version
-        said = " ".join(str(error).split()) or type(error).__name__
+        said = one_line(error)
         raise Refusal(
             f"--engine {name} does not load with {sys.executable} ({said}): rankloop doctor says what is wrong with it"
         ) from error

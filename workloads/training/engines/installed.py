@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import operator
 import platform
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -54,19 +52,15 @@ def _wrong_jaxlib() -> str:
     """Return why the installed jax does not load with the installed jaxlib, in words; nothing if it does."""
     from importlib import metadata  # slow to import, and most plans do not need it
 
+    from packaging.requirements import Requirement  # which Keras needs too
+
     try:
         here, requirements = metadata.version("jaxlib"), metadata.requires("jax") or []
     except metadata.PackageNotFoundError:
         return ""
-    needs = next((each for each in requirements if re.fullmatch(r"jaxlib[<>=,.\d]+", each)), "")
-    for sign, bound in re.findall(r"([<>]=)([.\d]+)", needs):
-        if not {"<=": operator.le, ">=": operator.ge}[sign](_numbers(here), _numbers(bound)):
-            return f"jaxlib is {here}, and jax needs {needs}"
-    return ""
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)[:3]]
+    wanted = [each for each in map(Requirement, requirements) if each.name == "jaxlib" and not each.marker]
+    wrong = next((each for each in wanted if not each.specifier.contains(here, prereleases=True)), None)
+    return f"jaxlib is {here}, and jax needs {wrong}" if wrong else ""
 
 
 def _has_horovod() -> bool:

@@ -35,11 +35,11 @@ class Communicator(Protocol):
         """Return the optimizer as the engine's step needs it; it is not built yet."""
         ...
 
-    def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
-        """Give every rank the values that the variables have on one of them."""
+    def broadcast(self, variables: Sequence[keras.Variable]) -> None:
+        """Give every rank the values that the variables have on the chief."""
 
-    def broadcast_object(self, value: Any, root: int = 0) -> Any:
-        """Return the value of one rank, anything that can be pickled, on all ranks."""
+    def broadcast_object(self, value: Any) -> Any:
+        """Return the chief's value, anything that can be pickled, on all ranks."""
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, anything small that can be pickled, in the order of the ranks."""

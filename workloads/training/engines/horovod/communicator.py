@@ -151,16 +151,16 @@ class Communicator:
         optimizer.__class__ = Averaging
         return optimizer
 
-    def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
+    def broadcast(self, variables: Sequence[keras.Variable]) -> None:
         """Give every rank the values that the variables have on one of them."""
         if self._hvd and variables:
             with _pulse.waiting("broadcast"):
-                self._hvd.broadcast_variables([variable.value for variable in variables], root_rank=root)
+                self._hvd.broadcast_variables([variable.value for variable in variables], root_rank=0)
 
-    def broadcast_object(self, value: Any, root: int = 0) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """Return the value of one rank, anything that can be pickled, on all ranks."""
         with _pulse.waiting("broadcast_object"):
-            return self._hvd.broadcast_object(value, root_rank=root, name="object") if self._hvd else value
+            return self._hvd.broadcast_object(value, root_rank=0, name="object") if self._hvd else value
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, anything small that can be pickled, in the order of the ranks."""

@@ -96,7 +96,7 @@ class Communicator:
         """Return the mean of a vector over all ranks, float32 (n,). n and the ranks fix the order of the additions."""
         return self._call(self._mean, vector) if self.size > 1 else vector
 
-    def broadcast(self, variables: Sequence[keras.Variable], root: int = 0) -> None:
+    def broadcast(self, variables: Sequence[keras.Variable]) -> None:
         """See `engines.interface.Communicator`."""
         if self.size == 1 or not variables:
             return
@@ -104,16 +104,16 @@ class Communicator:
         # As words of bits, to which the others add zeros: a sum of numbers would make 0 of -0.
         bits = np.frombuffer(b"".join(value.tobytes() for value in values).ljust(4, b"\0"), np.uint8)
         bits = np.pad(bits, (0, -len(bits) % 4)).view(np.uint32)
-        total = self._call(self._sum, bits if self.rank.rank == root else np.zeros_like(bits))
+        total = self._call(self._sum, bits if self.rank.is_chief else np.zeros_like(bits))
         content, place = np.asarray(total).tobytes(), 0
         for variable, value in zip(variables, values):
             own = content[place : place + value.nbytes]
             variable.assign(np.frombuffer(own, value.dtype).reshape(value.shape))
             place += value.nbytes
 
-    def broadcast_object(self, value: Any, root: int = 0) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """See `engines.interface.Communicator`."""
-        return self.gather(value if self.rank.rank == root else None)[root]
+        return self.gather(value if self.rank.is_chief else None)[0]
 
     def gather(self, value: Any) -> list[Any]:
         """See `engines.interface.Communicator`."""
