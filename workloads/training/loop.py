@@ -91,10 +91,9 @@ class Loop:
         Refusal
             On every rank, if the checkpoint is that of another network, or was made with other examples per step.
         """
-        state = resuming.agreed(self.run, self._variables, self.sharding, self._engine.name, self.communicator)
-        self.seconds |= state.pop("seconds", {})
-        for name, value in state.items():
-            setattr(self, name, value)
+        before = resuming.agreed(self.run, self._variables, self.sharding, self._engine.name, self.communicator)
+        self.step, self.timed_steps, self.ranks_agree = before.step, before.timed_steps, before.ranks_agree
+        self.seconds |= before.seconds
         self.communicator.broadcast(self._variables)
         resuming.seed_noise(self.workload.model, self.sharding.seed, self.rank.rank)
         self._saved_step, self._saved_at = self.step, time.monotonic()
@@ -228,14 +227,14 @@ class Loop:
                     print(f"after step {self.step} the weights of rank {different} are not those of rank 0", flush=True)
                 if self.board:
                     self.board.flush()
-                note = {name: getattr(self, name) for name in ("timed_steps", "seconds", "ranks_agree")}
-                checkpoints.save(
-                    self.run.checkpoints,
-                    self.step,
-                    self._variables,
-                    {"engine": self._engine.name, "sharding": asdict(self.sharding), **note},
-                    self.config.keep,
-                )
+                header = {
+                    "engine": self._engine.name,
+                    "sharding": asdict(self.sharding),
+                    "timed_steps": self.timed_steps,
+                    "seconds": self.seconds,
+                    "ranks_agree": self.ranks_agree,
+                }
+                checkpoints.save(self.run.checkpoints, self.step, self._variables, header, self.config.keep)
             self.communicator.barrier()
         if self.rank.is_chief:
             self._note("checkpointed", elapsed())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from workloads.training.engines.interface import Communicator
 
 
-def read(run: RunDir, variables: Sequence[keras.Variable], sharding: Sharding, engine: str) -> dict[str, Any]:
-    """Give the variables the values of a run's newest checkpoint.
+class Progress(NamedTuple):
+    """How far a training had come when a checkpoint was written."""
 
-    Returns
-    -------
-    dict
-        The ``step`` after which it was written, and ``timed_steps``, ``seconds`` and ``ranks_agree`` of the loop;
-        nothing if there is no checkpoint.
+    step: int = 0  # steps made
+    timed_steps: int = 0  # those of them that are timed
+    seconds: dict[str, float] = {}  # time of each phase, over all attempts
+    ranks_agree: bool = True  # whether all ranks held the same weights at every checkpoint so far
+
+
+def read(run: RunDir, variables: Sequence[keras.Variable], sharding: Sharding, engine: str) -> Progress:
+    """Give the variables the values of a run's newest checkpoint; return how far it had come.
 
     Raises
     ------
@@ -39,7 +42,7 @@ def read(run: RunDir, variables: Sequence[keras.Variable], sharding: Sharding, e
     if checkpoint is None:
         if run.events("checkpointed"):
             print(f"no checkpoint is left in {run.checkpoints}: training from step 0", flush=True)
-        return {}
+        return Progress()
     then, now = checkpoint.header.get("sharding", {}), asdict(sharding)
     if then != now:
         changed = ", ".join(f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name])
@@ -51,8 +54,8 @@ def read(run: RunDir, variables: Sequence[keras.Variable], sharding: Sharding, e
     before = checkpoint.header.get("engine", "horovod")
     made = f", which --engine {before} made, with --engine {engine}, whose noise is another" if before != engine else ""
     print(f"going on after step {checkpoint.step}{made}", flush=True)
-    kept = {name: checkpoint.header[name] for name in ("timed_steps", "seconds", "ranks_agree")}
-    return {"step": checkpoint.step} | kept
+    header = checkpoint.header
+    return Progress(checkpoint.step, header["timed_steps"], header["seconds"], header["ranks_agree"])
 
 
 def agreed(
@@ -61,7 +64,7 @@ def agreed(
     sharding: Sharding,
     engine: str,
     communicator: Communicator,
-) -> dict[str, Any]:
+) -> Progress:
     """Return on every rank what the chief has read; the variables are still to be sent. Parameters and result are those
     of `read`.
 
@@ -70,16 +73,16 @@ def agreed(
     Refusal
         On every rank, for the same reasons as `read`.
     """
-    state: dict[str, Any] = {}
+    found: Progress | str = ""
     if communicator.rank.is_chief:
         try:
-            state = read(run, variables, sharding, engine)
+            found = read(run, variables, sharding, engine)
         except Refusal as refusal:  # sent to the others, which would wait for the chief forever
-            state = {"refusal": str(refusal)}
-    state = communicator.broadcast_object(state)
-    if "refusal" in state:
-        raise Refusal(state["refusal"])
-    return state
+            found = str(refusal)
+    found = communicator.broadcast_object(found)
+    if isinstance(found, str):
+        raise Refusal(found)
+    return found
 
 
 def compare(model: keras.Model, communicator: Communicator, step: int, last: str) -> str:
