@@ -1,8 +1,9 @@
 """python -m profiling compare RUN RUN: two runs side by side, and the ratio of the second to the first.
 
 Of two studies it says which points became faster or slower from the first to the second, of more from the first to the
-last, and their history: compare MONDAY TUESDAY WEDNESDAY --out FOLDER draws it. With --fail-if-slower 5% its exit
-status is 1 if a point is slower by so much or more, or has no run any more in the last study.
+last, and their history: compare MONDAY TUESDAY WEDNESDAY --out FOLDER draws it; one that cannot be compared is named.
+With --fail-if-slower 5% its exit status is 1 if a point is slower by so much or more, or has no run any more in the
+last study.
 """
 
 import json
@@ -10,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from launch.cli.names import Named
 from launch.errors import Refusal, command
@@ -20,6 +21,9 @@ from launch.record.study import is_study
 from profiling import text
 from profiling.cli import overview
 from profiling.study.confidence import Interval
+
+if TYPE_CHECKING:
+    from profiling.study.runs import Study
 
 
 @dataclass(frozen=True)
@@ -64,23 +68,41 @@ def _compared(argv: Sequence[str]) -> tuple[str, int]:
 
 
 def _studies(paths: Sequence[Path], chosen: Options) -> tuple[str, int]:
-    """Compare the last study with the first; with more than two studies, also show their history."""
+    """Compare the last study with the first; with more than two studies, also show their history.
+
+    Raises
+    ------
+    Refusal
+        If no study can be compared with the first. A study that may not be slower fails then.
+    """
     from profiling.cli import inputs  # needs NumPy
     from profiling.study import changes
 
+    def read(path: Path) -> "Study | Refusal":
+        try:
+            return inputs.study(path)
+        except Refusal as refusal:
+            return refusal
+
     slower = None if chosen.fail_if_slower is None else changes.part(chosen.fail_if_slower)
-    first, *others = map(inputs.study, paths)
-    all_changes = [changes.between(first, other, len(others)) for other in others]
-    failed = changes.failed(all_changes[-1], slower)
-    content = changes.document(all_changes[-1]) | {"failed": failed}
-    if len(others) > 1:
+    all_changes = changes.history(inputs.study(paths[0]), [(path, read(path)) for path in paths[1:]])
+    *between, last = all_changes
+    compared = any(each.points for each in all_changes)
+    if last.why and not compared and slower is None:
+        raise Refusal(last.why)
+    failed = changes.failed(last, slower)
+    content = changes.document(last) | {"failed": failed}
+    if between:
         content["studies"] = [changes.document(each) for each in all_changes]
-    written = _history(chosen.out, content | {"studies": content.get("studies", [content])}) if chosen.out else []
+    drawn = content | {"studies": content.get("studies", [content])}
+    written = _history(chosen.out, drawn) if chosen.out and compared else []
     if chosen.json:
         return json.dumps(content, indent=1), bool(failed)
     heads = [f"first : {paths[0]}", f"{'second' if len(paths) == 2 else 'last  '}: {paths[-1]}"]
-    said = [*heads, "", changes.table(all_changes[-1]), "", *changes.lines(all_changes[-1])]
-    if len(others) > 1:
+    table = [changes.table(last), ""] if last.points else []
+    said = [*heads, "", *table, *(line for each in between if each.why for line in changes.lines(each))]
+    said += changes.lines(last)
+    if between and compared:
         from profiling.reporting import history_table
 
         said += ["", f"throughput over that in {paths[0].name}", "", history_table.table(content), ""]

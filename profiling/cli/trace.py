@@ -54,9 +54,10 @@ def _as_text(traces: dict[str, Any], chosen: Options) -> str:
             blocks.append(_steps(ranks))
         shown = [rank for rank in ranks if chosen.rank in (None, rank["rank"])]
         if not shown:
-            traced = ", ".join(str(rank["rank"]) for rank in ranks)
+            traced = ", ".join(dict.fromkeys(str(rank["rank"]) for rank in ranks))
             raise Refusal(f"rank {chosen.rank} was not traced: give one of {traced} as --rank")
-        blocks += _longest(shown[0], chosen.top)
+        whose = f"rank {shown[0]['rank']}" + (f" in {shown[0]['file']}" if _windows(ranks) else "")
+        blocks += [f"what {whose} computed", *_longest(shown[0], chosen.top)]
     if traces["timeline"]:
         blocks += _collectives(traces["timeline"], chosen)
     if traces["notes"]:
@@ -68,6 +69,12 @@ def _ms(seconds: float) -> str:
     return f"{1e3 * seconds:.2f}"
 
 
+def _windows(ranks: list[dict[str, Any]]) -> list[tuple[str, text.Form]]:
+    """Return a column that names the trace of each row, if several are of one rank; else none."""
+    several = len({rank["rank"] for rank in ranks}) < len(ranks)
+    return [("trace", text.value("file", str))] if several else []
+
+
 def _shares(ranks: list[dict[str, Any]]) -> str:
     columns = [
         ("rank", text.value("rank", str)),
@@ -75,7 +82,7 @@ def _shares(ranks: list[dict[str, Any]]) -> str:
         ("ms per step", lambda rank: _ms(rank["seconds"] / len(rank["steps"]))),
         *((part, lambda rank, part=part: text.percent(rank["shares"][part])) for part in (*PARTS, "hidden")),
     ]
-    return text.table(columns, ranks)
+    return text.table([*columns, *_windows(ranks)], ranks, ">" * len(columns) + "<")
 
 
 def _steps(ranks: list[dict[str, Any]]) -> str:
@@ -85,8 +92,8 @@ def _steps(ranks: list[dict[str, Any]]) -> str:
         ("ms", text.value("seconds", _ms)),
         *((f"{part} [ms]", text.value(part, _ms)) for part in (*PARTS, "hidden")),
     ]
-    rows = [{"rank": rank["rank"], **step, **step["parts"]} for rank in ranks for step in rank["steps"]]
-    return text.table(columns, rows)
+    rows = [rank | step | step["parts"] for rank in ranks for step in rank["steps"]]
+    return text.table([*columns, *_windows(ranks)], rows, ">" * len(columns) + "<")
 
 
 def _longest(rank: dict[str, Any], top: int) -> list[str]:
@@ -99,7 +106,6 @@ def _longest(rank: dict[str, Any], top: int) -> list[str]:
     ]
     operations = [*columns, ("operation", text.value("name", str))]
     return [
-        f"what rank {rank['rank']} computed",
         text.table(columns, rank["types"][:top], ">>><"),
         text.table(operations, rank["operations"][:top], ">>><"),
     ]

@@ -6,8 +6,9 @@ Bonferroni's inequality, however the points depend on each other).
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
@@ -47,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Changes:
-    """Two studies, point by point."""
+    """Two studies, point by point; none if the second cannot be compared with the first."""
 
     first: str
     second: str
@@ -56,7 +57,13 @@ class Changes:
     only: tuple[tuple[Place, ...], tuple[Place, ...]]  # points with a timed run in the first alone, in the second alone
     degrees: int | None  # degrees of freedom of the variance of all points; None if each point has its own
     alike: float | None  # p of the test that all points vary alike
-    among: int = 1  # number of comparisons whose intervals hold together
+    together: int  # number of intervals that hold together: those of the points, or of all studies of a history
+    why: str | None = None  # why the second study cannot be compared
+
+    @property
+    def intervals(self) -> int:
+        """Number of points that have an interval."""
+        return sum(point.interval is not None for point in self.points)
 
 
 def part(word: str) -> float:
@@ -84,11 +91,30 @@ def failed(changes: Changes, slower: float | None) -> list[str]:
     return said + ([f"without a run to compare: {text.plural(len(gone), 'point')}"] if gone else [])
 
 
-def between(first: Study, second: Study, among: int = 1) -> Changes:
+def history(first: Study, others: Sequence[tuple[Path, Study | Refusal]]) -> list[Changes]:
+    """Compare each study with the first; the intervals of all hold together. A study that cannot be read is given by
+    its folder and the reason."""
+    alone = [_or_why(first, *other) for other in others]
+    together = sum(changes.intervals for changes in alone)
+    return [_or_why(first, *other, together) for other in others] if len(others) > 1 else alone
+
+
+def _or_why(first: Study, folder: Path, other: Study | Refusal, together: int | None = None) -> Changes:
+    """Compare two studies; if that cannot be done, return all points of the first as those that the other has not."""
+    try:
+        if isinstance(other, Refusal):
+            raise other
+        return between(first, other, together)
+    except Refusal as refusal:
+        only = tuple(_rates(first)), ()
+        return Changes(first.folder.name, folder.name, first.unit, (), only, None, None, 0, str(refusal))
+
+
+def between(first: Study, second: Study, together: int | None = None) -> Changes:
     """Compare two studies point by point.
 
     A point of one run is compared by the variance of all others, if they vary alike: had nothing changed, it would vary
-    as they do. The intervals hold together with those of ``among`` such comparisons.
+    as they do. The intervals hold ``together`` with others, so many in all; by default those of the points do.
 
     Raises
     ------
@@ -109,16 +135,13 @@ def between(first: Study, second: Study, among: int = 1) -> Changes:
         )
     samples = [of[place] for place in common for of in rates]
     scatter = variance.scatter([[math.log(rate) for rate in sample] for sample in samples])
-    pooled = (
-        next((scatter.of(at) for at, freedom in enumerate(scatter.degrees) if freedom), None)
-        if scatter.pooled
-        else None
-    )
-    level = 1 - (1 - LEVEL) / (len(common) * among)
+    pooled = next((scatter.of(at) for at, freedom in enumerate(scatter.degrees) if freedom and scatter.pooled), None)
+    # The spreads of the throughputs of each point, of the second study and of the first.
+    known = [(pooled or scatter.of(at + 1), pooled or scatter.of(at)) for at in range(0, len(samples), 2)]
+    together = together or sum(None not in spreads for spreads in known)
+    level = 1 - (1 - LEVEL) / max(1, together)
     points = []
-    for number, place in enumerate(common):
-        before, after = samples[2 * number : 2 * number + 2]
-        spreads = (pooled or scatter.of(2 * number + 1), pooled or scatter.of(2 * number))
+    for place, before, after, spreads in zip(common, samples[::2], samples[1::2], known):
         means = tuple(len(sample) / sum(1 / rate for rate in sample) for sample in (before, after))
         points.append(
             Change(
@@ -131,7 +154,7 @@ def between(first: Study, second: Study, among: int = 1) -> Changes:
         )
     only = tuple(place for place in rates[0] if place not in rates[1]), tuple(p for p in rates[1] if p not in rates[0])
     names = first.folder.name, second.folder.name
-    return Changes(*names, units.pop(), tuple(points), only, pooled and pooled[1], scatter.alike, among)
+    return Changes(*names, units.pop(), tuple(points), only, pooled and pooled[1], scatter.alike, together)
 
 
 def document(changes: Changes) -> dict[str, Any]:
@@ -148,6 +171,7 @@ def document(changes: Changes) -> dict[str, Any]:
         "only_second": places[1],
         "degrees": changes.degrees,
         "alike": changes.alike,
+        "not_compared": changes.why,
     }
 
 
@@ -169,12 +193,14 @@ def table(changes: Changes) -> str:
 
 def lines(changes: Changes) -> list[str]:
     """Return lines that say what is certain, and on what the intervals rest."""
+    if changes.why:
+        return [f"{changes.second} is not compared with {changes.first}: {changes.why}"]
     said = [
         f"{verdict} than {changes.first}: {', '.join(map(_by, points))}"
         for verdict in ("slower", "faster")
         if (points := [point for point in changes.points if point.verdict == verdict])
     ] or [f"no point is surely slower or faster than in {changes.first}"]
-    count, test = changes.among * len(changes.points), ""
+    test = ""
     if changes.alike is not None:
         test = f" (Bartlett's test that points vary alike: p = {text.number(changes.alike, 2)})"
     rests = (
@@ -182,10 +208,12 @@ def lines(changes: Changes) -> list[str]:
         if changes.degrees
         else "the variance of each point"
     )
-    said.append(
-        f"all {text.plural(count, 'interval')} hold together with {LEVEL:.0%} confidence, each with "
-        f"{1 - (1 - LEVEL) / count:.2%} (Bonferroni); Student's t of the logarithms from {rests}{test}"
-    )
+    held = f"the interval holds with {LEVEL:.0%} confidence"
+    if (count := changes.together) > 1:
+        each = f"{1 - (1 - LEVEL) / count:.2%}"
+        held = f"all {count} intervals hold together with {LEVEL:.0%} confidence, each with {each} (Bonferroni)"
+    if changes.intervals:
+        said.append(f"{held}; Student's t of the logarithms from {rests}{test}")
     unsure = [_place(point.series, point.workers) for point in changes.points if point.interval is None]
     if unsure:
         said.append(f"unknown at {', '.join(unsure)}: of one run nothing shows how much runs differ")

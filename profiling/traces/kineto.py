@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 import math
+import zlib
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,20 @@ from profiling.traces.xplane import GPU, HOST, Capture, Event, Line
 
 _ON_GPU = {"kernel", "gpu_memcpy", "gpu_memset", "Kernel", "Memcpy", "Memset"}
 _ON_HOST = {"cpu_op", "cuda_runtime", "cuda_driver", "hip_runtime", "user_annotation", "python_function"}
-_ON_HOST |= {"Operator", "Runtime", "Trace"}  # names in older versions
+_ON_HOST |= {"Operator", "Runtime"}  # names in older versions; "Trace" is the span of the whole recording, no work
 _KNOWN = _ON_GPU | _ON_HOST
+_HEAD = 2**20  # bytes within which a trace says that it is one
+
+
+def is_trace(path: Path) -> bool:
+    """Return whether a file seems to be a trace of PyTorch, by its name or by how it begins."""
+    if not path.is_file() or ".pt.trace.json" in path.name:
+        return path.is_file()
+    with contextlib.suppress(OSError, EOFError, zlib.error, Refusal), open_file(path) as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        return b'"traceEvents"' in (gzip.GzipFile(fileobj=file) if packed else file).read(_HEAD)
+    return True  # reading it will say what is wrong with it
 
 
 def document(path: Path) -> Any:
@@ -31,7 +44,7 @@ def document(path: Path) -> Any:
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise Refusal(f"{path} is not a whole trace ({error}): was it cut short? Trace again") from None
     with contextlib.suppress(ValueError, RecursionError):
         return json.loads(content)
@@ -58,11 +71,11 @@ def _finite(time: Any) -> int | float | None:
         return time if isinstance(time, int | float) and math.isfinite(time) else None
 
 
-def rank(content: dict[str, Any]) -> int:
-    """Return the rank that a document says it is of; 0 if it says none."""
+def rank(content: dict[str, Any]) -> int | None:
+    """Return the rank that a document says it is of; None if it says none."""
     about = content.get("distributedInfo")
     found = about.get("rank") if isinstance(about, dict) else None
-    return found if isinstance(found, int) else 0
+    return found if isinstance(found, int) else None
 
 
 def capture(path: Path, content: dict[str, Any]) -> Capture:

@@ -14,7 +14,6 @@ Communication that is hidden behind computing is not a part, because it takes no
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from profiling.traces import streams as gpu
 from profiling.traces import xplane
 from profiling.traces.intervals import difference, intersection, length, union
 from profiling.traces.marks import find
+from profiling.traces.operations import OPERATION, Operation, longest
 from profiling.traces.xplane import Capture, Event, Line
 
 STEP, INPUT, WAIT = "train", "input", "wait"
@@ -32,15 +32,12 @@ STEP, INPUT, WAIT = "train", "input", "wait"
 JAX also one around each wait for what it computes; TensorFlow's runtime marks that itself."""
 PARTS = ("compute", "communication", "input", "host", "compile", "idle")
 
-# An event of an operation has the names of the operation and its type: "sequential/dense/MatMul:MatMul".
-_OPERATION = re.compile(r"[\w.][\w.\\/>-]*:[A-Z_]\w*")
 _COLLECTIVES = ("Horovod", "Collective", "Nccl")  # prefixes of the types of collectives
 _COMPILING = (
     *("tf.function-graph_building", "cpucompiler::", "gpucompiler::", "xlacompile", "codegen (wait)"),
     *("lower_sharding_computation", "backend_compile"),  # names in JAX, which does not mark that it traces Python
 )
 _LAUNCHED = re.compile(r"PjitFunction\((.*)\)")  # event of the thread that launches a compiled function of JAX
-_TOP = 40  # number of operations that are kept
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,6 @@ class Step:
     seconds: float
     parts: dict[str, float]  # PARTS -> seconds; their sum is `seconds`
     hidden: float  # communication while something was computed
-
-
-@dataclass(frozen=True)
-class Operation:
-    """All runs of an operation, or of all operations of a type, in the traced steps of a rank."""
-
-    name: str  # empty for all of a type
-    type: str
-    count: int
-    seconds: float  # an operation that runs others, such as a While, includes theirs
 
 
 @dataclass(frozen=True)
@@ -142,14 +129,14 @@ def of_any(capture: Capture) -> tuple[Table, str]:
 def _table(steps: list[Step], operations: list[Event]) -> Table:
     if not sum(step.seconds for step in steps) > 0:
         raise Refusal("the trace has steps of no length only: was it cut short, or are the lengths not in it?")
-    return Table(steps, _longest(operations), _longest(operations, by_type=True))
+    return Table(steps, longest(operations), longest(operations, by_type=True))
 
 
 def _computes(event: Event) -> bool:
     """Return whether an event of a thread is an operation of TensorFlow, XLA or PyTorch that computes."""
     if event.stats.get("cat") in ("cpu_op", "Operator"):
         return not gpu.is_collective(event)
-    return "hlo_op" in event.stats or bool(_OPERATION.fullmatch(event.name))
+    return "hlo_op" in event.stats or bool(OPERATION.fullmatch(event.name))
 
 
 def _step(
@@ -193,7 +180,7 @@ def _operations(threads: list[tuple[Line, np.ndarray]], loop: Line) -> list[Even
     for line, scheduling in threads:
         compiled = [event for event in line.events if "hlo_op" in event.stats and not gpu.is_collective(event)]
         operations += [e for e in compiled if not launched or e.stats.get("hlo_module") in launched]
-        named = [event for event in line.events if _OPERATION.fullmatch(event.name)]
+        named = [event for event in line.events if OPERATION.fullmatch(event.name)]
         named = [event for event in named if not event.name.rpartition(":")[2].startswith(_COLLECTIVES)]
         if line is not loop:
             # The bounds of the scheduling alternate, so an odd position is inside.
@@ -233,17 +220,3 @@ def _named(lines: list[Line], *beginnings: str) -> list[Event]:
 
 def _spans(events: Iterable[Event]) -> np.ndarray:
     return np.array([(event.start, event.end) for event in events], float).reshape(-1, 2)
-
-
-def _longest(events: list[Event], by_type: bool = False) -> list[Operation]:
-    totals: dict[tuple[str, str], list] = defaultdict(lambda: [0, 0.0])
-    for event in events:
-        if "hlo_op" in event.stats:
-            name, kind = event.name, event.name.partition(".")[0]
-        else:
-            name, _, kind = event.name.rpartition(":") if ":" in event.name else (event.name, "", "kernel")
-        total = totals["" if by_type else name.removeprefix("StatefulPartitionedCall/"), kind]
-        total[0] += 1
-        total[1] += event.end - event.start
-    longest = sorted(totals.items(), key=lambda item: -item[1][1])[:_TOP]
-    return [Operation(name, kind, count, round(seconds, 9)) for (name, kind), (count, seconds) in longest]

@@ -11,7 +11,8 @@ from launch.record.files import Unreadable, read_lines
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line
 from profiling.traces import parts, xplane
-from profiling.traces.parts import Operation, Step
+from profiling.traces.operations import Operation
+from profiling.traces.parts import Step
 
 
 @dataclass(frozen=True)

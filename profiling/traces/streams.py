@@ -5,10 +5,12 @@ from collections.abc import Iterable, Sequence
 
 from profiling.traces.xplane import GPU, Event, Line
 
-# The second line has the operations of XLA, and what JAX calls them.
+# The libraries of collectives; the name spaces of PyTorch in which all operations move data; the operations of XLA,
+# with what JAX calls them.
 _COLLECTIVE = re.compile(
     r"(nccl|rccl|oneccl|msccl|mscclpp|horovod"
-    r"|all[-_](reduce|gather|to[-_]all)|reduce[-_]scatter|collective[-_]|psum|pmean|ppermute)",
+    r"|(gloo|mpi|ucc|xccl|hccl|_?c10d(_functional)?)::?|record_param_comms"
+    r"|all[-_]?(reduce|gather|to[-_]?all)|reduce[-_]?scatter|collective[-_]|psum|pmean|ppermute)",
     re.IGNORECASE,
 )
 # MemcpyH2D and Memcpy HtoD (Pageable -> Device) of CUDA, CopyHostToDevice of HIP; its kernel __amd_rocclr_copyBuffer.

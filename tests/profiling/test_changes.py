@@ -149,3 +149,52 @@ def test_a_report_fails_where_it_became_slower(tmp_path, capsys):
     assert main([*words, "20%"]) == 0
     assert main(["report", str(after), "--fail-if-slower", "5%"]) == 2
     assert "--against" in capsys.readouterr().err
+
+
+def without_results(folder: Path, *nodes: int) -> Path:
+    """A study whose runs on these numbers of nodes have no result."""
+    for path in (path for n in nodes for path in folder.glob(f"n{n}-r*/result.json")):
+        path.unlink()
+    return folder
+
+
+def test_a_night_without_a_run_leaves_its_column_empty(tmp_path, capsys):
+    base, *others = (made(tmp_path / name, 3, slow=1.12 if name == "slow" else 1.0) for name in ("a", "b", "c", "slow"))
+    without_results(others[0], *NODES)
+    without_results(base, 2)
+    without_results(others[1], 1, 4)  # it has no point in common with the first
+    words = ["compare", *map(str, (base, *others)), "--fail-if-slower", "5%"]
+    assert main([*words, "--out", str(tmp_path / "drawn")]) == 1
+    out = capsys.readouterr().out
+    assert f"b is not compared with a: no run of {others[0]} can be timed" in out
+    assert f"c is not compared with a: {base} and {others[1]} have no point in common" in out
+    assert next(line for line in out.splitlines() if line.startswith("4 ranks")).split()[3] == "slower"
+    assert "all 2 intervals hold together" in out and "FAILED: slower by 5 % or more: 1 point" in out
+    assert main([*words, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["studies"]
+    assert [len(one["points"]) for one in found] == [0, 0, 2]
+    assert [one["not_compared"] is None for one in found] == [False, False, True]
+
+
+def test_a_last_study_without_a_run_fails_where_it_may_not_be_slower(tmp_path, capsys, monday: Path, tuesday: Path):
+    broken = without_results(made(tmp_path / "broken", 3), *NODES)
+    for before in ([monday], [monday, tuesday]):
+        assert main(["compare", *map(str, before), str(broken), "--fail-if-slower=5%"]) == 1
+        out = capsys.readouterr().out
+        assert "broken is not compared with monday: no run of" in out
+        assert "FAILED: without a run to compare: 3 points" in out
+    assert main(["compare", str(monday), str(broken)]) == 2
+    assert main(["compare", str(broken), str(monday), "--fail-if-slower=5%"]) == 2  # nothing to compare with
+
+
+def test_intervals_that_are_not_there_hold_nothing_together(tmp_path):
+    one, other = (runs.read(made(tmp_path / name, 5, repeats=1)) for name in ("one", "other"))
+    assert not any("hold" in line for line in changes.lines(changes.between(one, other)))
+    # One point has repeats, which differ so that those of the other are not known: its interval stands by itself.
+    for name, spread in (("first", 0.002), ("second", 0.2)):
+        folder = studies.make(tmp_path / name, (1, 2), 3, lambda ranks, repeat, by=spread: 0.05 * (1 + by * repeat))
+        for repeat in (2, 3):
+            (folder / f"n2-r{repeat}" / "result.json").unlink()
+    found = changes.between(*(runs.read(tmp_path / name) for name in ("first", "second")))
+    assert [point.interval is None for point in found.points] == [False, True] and found.together == 1
+    assert any(line.startswith("the interval holds with 95% confidence;") for line in changes.lines(found))

@@ -19,7 +19,8 @@ from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish_json
 from profiling.__main__ import main
 from profiling.traces import parts, store, xplane
-from profiling.traces.parts import Operation, Step
+from profiling.traces.operations import Operation
+from profiling.traces.parts import Step
 from profiling.traces.xplane import Capture, Event, Line
 
 RUN = 77  # the id of what the loop runs
@@ -117,7 +118,7 @@ def test_a_step_on_a_gpu():
         "host": pytest.approx(0.3),
     }
     assert table.steps[0].hidden == pytest.approx(0.1)
-    assert table.types == [Operation("", "kernel", 1, 0.35)]
+    assert table.types == [Operation("", "volta_sgemm_128x64_nn", 1, 0.35)]
 
 
 def test_a_step_that_is_compiled():

@@ -134,6 +134,111 @@ def test_a_trace_of_pytorch(tmp_path, capsys, name):
     assert "sgemm" in out and f"rank 2 is {name}; steps: marked by the profiler of PyTorch" in out
 
 
+def of_events(path, *events, **about):
+    """A trace of PyTorch of three steps of 10 ms: kind, name, start and length in each [ms], and its line."""
+    steps = [{"ph": "X", "cat": "user_annotation", "name": f"ProfilerStep#{n}", "ts": 1e4 * n, "dur": 1e4, "tid": 1} for n in range(3)]  # fmt: skip
+    steps += [
+        {"ph": "X", "cat": kind, "name": name, "ts": 1e4 * n + 1e3 * start, "dur": 1e3 * length, "pid": 1, "tid": line}
+        for n in range(3)
+        for kind, name, start, length, line in events
+    ]
+    path.write_text(json.dumps({"schemaVersion": 1, "traceEvents": steps, **about}))
+    return path
+
+
+def test_the_span_of_the_recording_is_no_work_of_the_host(tmp_path):
+    events = [("cpu_op", "aten::mm", 0, 2, 1), ("kernel", "sgemm", 3, 3, 7)]
+    path = of_events(
+        tmp_path / "a.pt.trace.json", *events, ("Trace", "PyTorch Profiler (0)", 0, 10, "PyTorch Profiler")
+    )
+    shares = any_path.document(path)["ranks"][0]["shares"]
+    assert (shares["compute"], shares["host"], shares["idle"]) == pytest.approx((0.3, 0.2, 0.5))
+
+
+@pytest.mark.parametrize("name", ["gloo:all_reduce", "mpi:all_gather", "ucc:barrier", "_c10d_functional::wait_tensor"])
+def test_collectives_of_pytorch_on_cpus_are_communication(tmp_path, name):
+    events = [("cpu_op", "aten::mm", 0, 3, 1), ("cpu_op", "c10d::allreduce_", 3, 0.2, 1), ("user_annotation", name, 3, 6, 2)]  # fmt: skip
+    rank = any_path.document(of_events(tmp_path / "a.pt.trace.json", *events))["ranks"][0]
+    shares = rank["shares"]
+    assert (shares["compute"], shares["communication"], shares["idle"]) == pytest.approx((0.3, 0.6, 0.1))
+    assert [(operation["name"], operation["type"]) for operation in rank["operations"]] == [("aten::mm", "mm")]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("void at::native::vectorized_elementwise_kernel<4, at::Add<float>, at::Array<char*, 3> >(int, at::Array<char*, 3>)", "vectorized_elementwise_kernel"),
+        ("void at::native::elementwise_kernel<128, at::f(at::It&)::{lambda(int)#1}>(int, mul, at::Array<char*, 3>)", "elementwise_kernel"),
+        ("void at::native::(anonymous namespace)::softmax_warp_forward<float, 2>(float*, int)", "softmax_warp_forward"),
+        ("std::enable_if<!(false), void>::type internal::gemvx::kernel<int, (bool)1>(cublasGemvParams<int>)", "kernel"),
+        ("autograd::engine::evaluate_function: AddmmBackward0", "AddmmBackward0"),
+        ("void cut<int, short<char>, an", "cut"),
+        ("sm80_xmma_gemm_f32", "sm80_xmma_gemm_f32"),
+    ],
+)  # fmt: skip
+def test_the_type_of_a_kernel_is_the_name_of_its_function(tmp_path, kernel, kind):
+    path = of_events(tmp_path / "a.pt.trace.json", ("kernel", kernel, 3, 3, 7))
+    (operation,) = any_path.document(path)["ranks"][0]["operations"]
+    assert (operation["name"], operation["type"]) == (kernel, kind)
+
+
+def test_traces_of_processes_that_do_not_say_their_ranks(tmp_path, capsys):
+    for name in ("host_100.17", "host_101.17", "host_101.18"):
+        kineto(tmp_path, f"{name}.pt.trace.json")
+    assert [rank["rank"] for rank in any_path.document(tmp_path)["ranks"]] == [0, 1, 1]
+    assert main(["trace", str(tmp_path), "--rank", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "what rank 1 in host_101.17.pt.trace.json computed" in out
+    assert "rank 1 is host_101.18.pt.trace.json, by its place, as it does not say its rank; steps" in out
+
+
+def test_windows_of_a_rank_are_told_apart_by_their_files(tmp_path, capsys):
+    for name in ("host_1.170", "host_1.171"):
+        kineto(tmp_path, f"{name}.pt.trace.json", distributedInfo={"rank": 0})
+    assert main(["trace", str(tmp_path), "--steps"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.endswith("json")]
+    assert [(row[0], row[-1]) for row in rows[:2]] == [("0", "host_1.170.pt.trace.json"), ("0", "host_1.171.pt.trace.json")]  # fmt: skip
+    assert [row[-1] for row in rows[2:]] == 2 * ["host_1.170.pt.trace.json"] + 2 * ["host_1.171.pt.trace.json"]
+    assert main(["trace", str(tmp_path), "--rank", "4"]) == 2
+    assert "give one of 0 as" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["json", "json.gz"])
+def test_a_folder_of_traces_of_any_names(tmp_path, capsys, ending):
+    (tmp_path / "settings.json").write_text("{}")
+    assert not any_path.is_run(kineto(tmp_path, f"trace_rank10.{ending}")) and not any_path.is_run(tmp_path)
+    kineto(tmp_path, f"trace_rank2.{ending}")
+    document = any_path.document(tmp_path)
+    assert [rank["rank"] for rank in document["ranks"]] == [2, 10] and len(document["notes"]) == 2
+    (tmp_path / "trace_rank3.json.gz").write_bytes(gzip.compress(b"x" * 10_000)[:-20] + b"\xff" * 20)
+    assert main(["trace", str(tmp_path)]) == 0
+    assert "trace_rank3.json.gz is not a whole trace" in capsys.readouterr().out
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "settings.json").write_text("{}")
+    assert any_path.is_run(tmp_path / "other")
+
+
+def test_the_last_session_of_a_log_folder_is_read(tmp_path, monkeypatch):
+    read = []
+    empty = parts.Table([parts.Step(1, 0.0, 1.0, dict.fromkeys(parts.PARTS, 0.0), 0.0)], [], [])
+    monkeypatch.setattr(any_path.xplane, "read", lambda file, of_others: read.append(file))
+    monkeypatch.setattr(any_path.parts, "of_any", lambda capture: (empty, "made up"))
+    sessions = ("train", "2024_01_01"), ("new", "2026_11_01"), ("b", "2025_01_01"), ("a", "attempt10"), ("a", "attempt9")  # fmt: skip
+    for run, session in sessions[:3]:
+        folder = tmp_path / run / "plugins" / "profile" / session
+        folder.mkdir(parents=True)
+        (folder / "vm.xplane.pb").write_bytes(b"")
+    document = any_path.document(tmp_path)
+    last = tmp_path / "new" / "plugins" / "profile" / "2026_11_01"
+    assert read == [last / "vm.xplane.pb"] and document["notes"][0] == f"the last of 3 sessions: {last}"
+    for run, session in sessions[3:]:
+        folder = tmp_path / run / "plugins" / "profile" / session
+        folder.mkdir(parents=True)
+        (folder / "rank3.xplane.pb").write_bytes(b"")
+    document = any_path.document(tmp_path / "a")
+    assert read[-1].parent.name == "attempt10" and document["ranks"][0]["rank"] == 3
+
+
 def test_a_trace_without_marks_says_so(tmp_path, capsys):
     assert main(["trace", str(kineto(tmp_path, steps=False))]) == 0
     assert "steps: not marked" in capsys.readouterr().out
