@@ -44,7 +44,7 @@ class Figure(TypedDict, total=False):
     kind: Required[Kind]
     unit: str
     take: Take  # how the numbers of one rank or, with ranks = "all", the last ones of all ranks are reduced
-    ranks: str  # "all", or the number of a rank; by default the lowest that has printed the figure
+    ranks: str  # "all", or the number of a rank; by default all if they work on their own, else the lowest
 
 
 @functools.cache  # the same for the many plans of a study
@@ -202,7 +202,12 @@ def checked(name: str, table: Mapping[str, Any]) -> Figure:
 
 def take(figure: Figure) -> Take:
     """Return which of several numbers counts, or how they are reduced to one."""
-    return figure.get("take") or (_OVER_RANKS[figure["kind"]] if figure.get("ranks") == "all" else "last")
+    return figure.get("take") or (over_ranks(figure) if figure.get("ranks") == "all" else "last")
+
+
+def over_ranks(figure: Figure) -> Take:
+    """Return how the numbers of all ranks are reduced to one."""
+    return _OVER_RANKS[figure["kind"]]
 
 
 def refuse_for(figures: Mapping[str, Figure], kind: str, size: int) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from launch.errors import Refusal
-from launch.plan import figures
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.slurm.walltime import minutes
@@ -87,11 +86,6 @@ def refuse_contradictions(asked: Request, plans: Sequence[Plan], study: bool, wa
     if asked.stop_below is not None:
         if len({plan.nodes for plan in plans}) < 2:
             raise Refusal("--stop-below compares numbers of nodes, and there is only one: give several --nodes")
-        if plans[0].kind != "workload" and not figures.names(plans[0].fom, figures.OF_THE_RUN):
-            raise Refusal(
-                f"--stop-below needs the speed of a run, and {plans[0].workload} reports none: it is for workloads and "
-                "programs that print it (--fom)"
-            )
         if queued and not watched and not asked.pack:
             raise Refusal(
                 "--stop-below needs somebody who watches: without --detach and outside of a workflow, or let the job "

@@ -7,12 +7,12 @@ from profiling import text
 from profiling.study.run import Run
 from profiling.study.runs import Study
 from profiling.study.tables import Series
+from profiling.tables.names import SECONDS
 
 
 def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the tables of a study of one series as text: ``title``, ``note``, ``header`` and ``rows`` of each."""
     cores = {ranks: _cores(runs[0]) for ranks, runs in study.by_ranks.items()}
-    work = "run" if study.whole or not study.unit.endswith("/s") else f"million {study.unit.removesuffix('/s')}"
     timed = "that of one optimizer step, the main loop alone, as the mean over all timed steps of all repeats"
     if study.whole:
         timed = "that of a run, as its program prints it or else with its start-up, as the mean over all repeats"
@@ -34,12 +34,7 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
         ("speed-up", text.value("speedup")),
         ("ideal", lambda row: text.number(row["workers"] / rows[0]["workers"])),
         ("parallel efficiency", text.value("efficiency", text.percent)),
-        (
-            f"node-hours / {work}",
-            lambda row: text.number(
-                row["nodes"] * (row["run_seconds"] if work == "run" else 1e6 / row["throughput"]) / 3600
-            ),
-        ),
+        *_node_hours(study),
     ]
     return [
         _form(
@@ -54,6 +49,19 @@ def tables(study: Study, kind: str, rows: Sequence[dict[str, Any]]) -> list[dict
             *text.cells(access, rows),
         ),
     ]
+
+
+def _node_hours(study: Study) -> list[tuple[str, text.Form]]:
+    """Return the column of node-hours for the work done; none if the unit of the throughput does not say what is done
+    in which time."""
+    if study.whole:
+        return [("node-hours / run", lambda row: text.number(row["nodes"] * row["run_seconds"] / 3600))]
+    done, _, time = study.unit.rpartition("/")
+    if not done or time not in SECONDS:
+        return []
+    count, of = (1e6, f"million {done}") if time == "s" else (1, done)
+    hours = count * SECONDS[time] / 3600
+    return [(f"node-hours / {of}", lambda row: text.number(row["nodes"] * hours / row["throughput"]))]
 
 
 def of_table(series: Series, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

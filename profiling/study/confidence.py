@@ -81,12 +81,16 @@ def _around(estimate: float, variance: float, degrees: int, confidence: float) -
     return Interval(estimate / reach, estimate * reach)
 
 
-def mean(values: tuple[float, ...], confidence: float = 0.95, spread: Spread = None) -> Interval | None:
-    """Return the interval of the arithmetic mean of a figure's repeats, of any sign, as `rate` does; ``spread`` is that
-    of the figure itself."""
+def mean(
+    values: tuple[float, ...], confidence: float = 0.95, spread: Spread = None, logarithms: bool = False
+) -> Interval | None:
+    """Return the interval of the arithmetic mean of a figure's repeats, as `rate` does; ``spread`` is that of the
+    figure itself, which may have any sign, or of its ``logarithms``."""
     if len(values) < FEWEST:
         if spread is None:
             return None
+        if logarithms:
+            return _around(float(np.mean(values)), spread[0] / len(values), spread[1], confidence)
         centre, reach = float(np.mean(values)), student(confidence, spread[1]) * math.sqrt(spread[0] / len(values))
         return Interval(centre - reach, centre + reach)
     sample = np.asarray(values, dtype=float)

@@ -15,9 +15,11 @@ from launch.errors import Refusal
 from launch.record.contents import Event
 from launch.record.rundir import RunDir
 from profiling import text
-from profiling.telemetry.usage import POWER, Span, cards, usages
+from profiling.telemetry import coverage, notes
+from profiling.telemetry.usage import POWER, Span, Usage, cards, usages
 
 JOULES_PER_KWH = 3.6e6
+_WHOLE = 0.9  # share of a run's time that must have been read if its energy is to count as known
 COLUMNS = (
     ("energy_kwh", "GPU energy [kWh]"),
     ("carbon_kg", "CO2e [kg]"),
@@ -50,12 +52,16 @@ class Tariff:
     def notes(self, gpus: int) -> list[str]:
         """Return notes on what the numbers mean."""
         said = []
+        if gpus:
+            said.append("energy: of the GPUs, from the start of a run to its end; not known if they were not all read")
         if self.kg_per_kwh is not None:
             said.append(
                 f"CO2e: {text.number(self.kg_per_kwh)} kg/kWh of the GPUs' energy; processors, network and cooling are "
                 "not in it"
             )
-        if self.price is not None:
+        if self.price is not None and self.hour(gpus) == "GPU" and not gpus:
+            said.append("price: not known, as --price is of a GPU-hour and no GPUs were asked for: state a node-hour")
+        elif self.price is not None:
             money = " ".join(filter(None, [text.number(self.price), self.currency]))
             said.append(f"price: {money} per {self.hour(gpus)}-hour of all nodes of a run, from its start to its end")
         return said
@@ -96,12 +102,15 @@ def _price(word: str) -> dict[str, Any]:
 
 
 def of_runs(runs: Sequence[RunDir], tariff: Tariff) -> list[dict[str, float]]:
-    """Return what each run has cost so far: ``energy_kwh``, ``carbon_kg`` and ``price``; what is unknown is absent."""
+    """Return what each run has cost so far: ``energy_kwh``, ``carbon_kg`` and ``price``; what is unknown is absent.
+
+    The energy is known if all GPUs were read for nine tenths of the time of the run.
+    """
     found: list[dict[str, float]] = []
     for run, used in zip(runs, usages([Span(run.readings) for run in runs], [POWER])):
         plan, costs = run.record(), {}
         powered = [one for one in cards(used) if POWER in one.numbers]
-        if powered:
+        if powered and _whole(run, used):
             costs["energy_kwh"] = sum(one.energised_w * one.seconds for one in powered) / JOULES_PER_KWH
             if tariff.kg_per_kwh is not None:
                 costs["carbon_kg"] = costs["energy_kwh"] * tariff.kg_per_kwh
@@ -110,6 +119,15 @@ def of_runs(runs: Sequence[RunDir], tariff: Tariff) -> list[dict[str, float]]:
         paid = None if seconds is None else tariff.paid(seconds, nodes, plan.get("gpus_per_node", 0) * nodes)
         found.append(costs | ({} if paid is None else {"price": paid}))
     return found
+
+
+def _whole(run: RunDir, used: Sequence[Usage]) -> bool:
+    """Return whether the readings are of all GPUs of a run, and of nearly all of its time."""
+    plan, noted = run.record(), notes.read(run)
+    nodes, hz = (run.result() or {}).get("nodes", plan["nodes"]), plan.get("sample_hz") or 0.0
+    if coverage.without_gpus(used, noted, nodes, plan) or coverage.unread_share(run, nodes, hz, noted) > 1 - _WHOLE:
+        return False
+    return all(one.powered_s >= _WHOLE * one.seconds for one in cards(used) if one.lost)
 
 
 def of_point(runs: Sequence[RunDir], tariff: Tariff) -> dict[str, float]:

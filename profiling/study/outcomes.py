@@ -59,7 +59,10 @@ def read(
             target = target or _target(run)
             figures, unusable = _figures(result.get("metrics") or {})
             units[entry["run"]] = dict(result.get("units") or {})
-            if THROUGHPUT not in figures and (rate := result.get("throughput_examples_per_s")) is not None:
+            if (printed := result.get("throughput")) is not None:  # by its figures of merit, whatever their names
+                unit = result.get("unit", NO_UNIT)
+                figures[THROUGHPUT], units[entry["run"]][THROUGHPUT] = printed, "" if unit == NO_UNIT else unit
+            elif THROUGHPUT not in figures and (rate := result.get("throughput_examples_per_s")) is not None:
                 figures[THROUGHPUT], units[entry["run"]][THROUGHPUT] = rate, UNIT
             if (seconds := attempt_seconds(run.events(), os.stat(run.result_json).st_mtime)) is not None:
                 figures.setdefault(TIME, seconds)

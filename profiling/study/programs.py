@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SUSPICIOUS = 1.2
 """Efficiency in weak scaling above which a note asks whether the scaling is strong."""
+RANK_RUNS = "rank-"
+"""Begins the unit of runs per time if each rank has a problem of its own."""
 ALIKE = 0.02
 """Relative difference of work that still counts as the same: work need not divide by the number of ranks."""
 
@@ -65,24 +67,33 @@ def alike(works: Iterable[float]) -> bool:
     return max(works) <= (1 + ALIKE) * min(works)
 
 
-def speeds(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs; in weak scaling, where larger problems are not faster, with speeds multiplied by the work."""
+def by_work(runs: Sequence[Run]) -> list[Run]:
+    """Return the runs with what they printed put in relation to the work of their series, if all report it.
+
+    In weak scaling, where larger problems are not faster, a speed is multiplied by the work. Runs per time count the
+    problems of all ranks in weak scaling, and a single one in strong scaling.
+    """
     by_series: dict[str, list[Run]] = {}
     for run in runs:
         by_series.setdefault(run.series, []).append(run)
-    weak = set()
-    for series, own in by_series.items():
-        works = [run.printed.work for run in own if run.printed and run.printed.work]
-        if len(works) == len(own) and not alike(works):
-            weak.add(series)
-    return [_times_work(run) if run.series in weak else run for run in runs]
+    weak = {series: not alike(run.work or 0 for run in own) for series, own in by_series.items() if _have_work(own)}
+    return [_related(run, weak[run.series]) if run.series in weak else run for run in runs]
 
 
-def _times_work(run: Run) -> Run:
-    speed = run.printed
-    if speed is None or not speed.work:
+def _have_work(runs: Sequence[Run]) -> bool:
+    return all(run.work for run in runs)
+
+
+def _related(run: Run, weak: bool) -> Run:
+    printed = run.printed
+    if printed is None or printed.kind == "rate":
         return run
-    return dataclasses.replace(run, printed=Throughput(speed.value * speed.work, f"{run.work_unit} x {speed.unit}"))
+    value, unit = printed.value, printed.unit
+    if printed.kind == "speed" and weak:
+        value, unit = value * (run.work or 1), f"{run.work_unit} x {unit}"
+    elif printed.kind == "runs" and weak != unit.startswith(RANK_RUNS):
+        value, unit = (value * run.ranks, RANK_RUNS + unit) if weak else (value / run.ranks, unit[len(RANK_RUNS) :])
+    return dataclasses.replace(run, printed=Throughput(value, unit))
 
 
 def work(fom: Mapping[str, Figure], result: Result) -> Throughput | None:

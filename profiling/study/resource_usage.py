@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from profiling import text
 from profiling.study.run import Run
 from profiling.study.steps import UNIT
-from profiling.telemetry import notes, readings
+from profiling.telemetry import coverage, notes, readings
 from profiling.telemetry.doubts import doubts
+from profiling.telemetry.notes import Notes
 from profiling.telemetry.usage import POWER, Span, Usage, cards, usages
 
-_COVERED, _LATE_S = 0.9, 2.0  # share of the timed steps that readings must cover; s that may be lost at the ends
+_SHOWN = 5  # lines on a run; its summary has them all
 _ACTIVITY = ("sm_activity", "tensor_activity")
 _WANTED = ("gpu_utilization", *_ACTIVITY, POWER, "memory_peak_bytes", "rss_peak_bytes", "sampler_cores")
 
@@ -19,22 +19,17 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
     """Return the numbers of a point over all its runs: ratios of sums, never means of ratios; unread ones are absent.
 
     gpu_utilisation, sm_activity, tensor_activity, power_w (all GPUs of a run, each over the time for which it is
-    known), energy_per_example_j (of these times), peak_memory_bytes (the fullest GPU), peak_rss_bytes (the largest
-    rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a core per node). ``doubts``: lines on
-    what the numbers of GPUs rest on.
+    known; of the runs whose GPUs were all read), energy_per_example_j (of these times), peak_memory_bytes (the fullest
+    GPU), peak_rss_bytes (the largest rank), mfu, recording_share (of rank 0's time of training), sampler_share (of a
+    core per node). ``doubts``: lines on what the numbers of GPUs rest on, and on what was not read.
     """
     read = usages([Span(run.directory.readings, *run.steps.span) for run in runs], _WANTED)
     used = [usage for of_run in read for usage in of_run]
     devices = [usage for usage in used if usage.device]
-    whole = [_whole(run, of_run) for run, of_run in zip(runs, read)]
-    held = [usage for cards, of_run in zip(whole, read) for usage in of_run if usage.device not in {None, *cards}]
-    numbers: dict[str, Any] = {
-        "doubts": [
-            f"{run.name}: {line}"
-            for run, of_run, cards in zip(runs, read, whole)
-            for line in (*doubts(of_run, cards), *_gaps(run, of_run))
-        ]
-    }
+    noted = [notes.read(run.directory) for run in runs]
+    held = [usage for of, of_run in zip(noted, read) for usage in of_run if usage.device not in {None, *of.whole}]
+    missing = [coverage.without_gpus(of_run, of, run.nodes, run.plan) for run, of_run, of in zip(runs, read, noted)]
+    numbers: dict[str, Any] = {"doubts": [line for each in zip(runs, read, noted, missing) for line in _doubts(*each)]}
     if peaks := _all(held, "memory_peak_bytes"):
         numbers["peak_memory_bytes"] = max(peak for peak, _ in peaks)
     if peaks := _all(used, "rss_peak_bytes"):
@@ -47,9 +42,9 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
         if seconds := sum(seconds for _, seconds in values):
             numbers[key] = sum(value * seconds for value, seconds in values) / seconds
     powered = [
-        (float(run.steps.rank0_seconds.sum()), run, having)
-        for run, of_run in zip(runs, read)
-        if (having := [used for used in cards(of_run) if POWER in used.numbers])
+        (float(run.steps.lengths.sum()), run, having)
+        for run, of_run, nodes in zip(runs, read, missing)
+        if not nodes and (having := [used for used in cards(of_run) if POWER in used.numbers])
     ]
     if powered:
         drawn = sum(seconds * sum(used.numbers[POWER] for used in having) for seconds, _, having in powered)
@@ -73,20 +68,12 @@ def _all(used: Sequence[Usage], name: str) -> list[tuple[float, float]]:
     return [(usage.numbers[name], usage.seconds) for usage in used if name in usage.numbers]
 
 
-def _whole(run: Run, used: Sequence[Usage]) -> set[str]:
-    """Return the cards that were read only because ranks hold instances (MIG) of them."""
-    return notes.read(run.directory).whole if any((one.device or "").startswith("MIG-") for one in used) else set()
-
-
-def _gaps(run: Run, used: Sequence[Usage]) -> list[str]:
-    """Return a line per node whose readings cover less than the timed steps."""
-    seconds, hz = float(run.steps.rank0_seconds.sum()), run.plan.get("sample_hz") or 1.0
-    least = _COVERED * seconds - _LATE_S - 2 / hz
-    return [
-        f"the readings of node {one.node} cover {text.number(one.seconds, 3)} of {text.number(seconds, 3)} s"
-        for one in used
-        if one.rank is None and one.device is None and one.seconds < least
-    ]
+def _doubts(run: Run, used: Sequence[Usage], noted: Notes, missing: Sequence[int]) -> list[str]:
+    """Return what a summary of the run says about the numbers of GPUs and about what was not read."""
+    gaps = coverage.gaps(run.directory, run.nodes, run.plan.get("sample_hz") or 0.0, noted, under_way=False)
+    lines = [*doubts(used, noted.whole, missing), *gaps]
+    more = [f"{len(lines) - _SHOWN} more such lines are in its summary"] if len(lines) > _SHOWN else []
+    return [f"{run.name}: {line}" for line in (*lines[:_SHOWN], *more)]
 
 
 def _recording(runs: Sequence[Run]) -> dict[str, float]:
@@ -107,5 +94,5 @@ def _utilisation(runs: Sequence[Run]) -> dict[str, float]:
         if not per_example or not peak:
             return {}
         done += per_example * run.steps.examples * len(run.steps.number)
-        possible += peak * float(run.steps.rank0_seconds.sum())
+        possible += peak * float(run.steps.lengths.sum())
     return {"mfu": done / possible}

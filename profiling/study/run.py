@@ -60,7 +60,7 @@ class Run:
             value = (self.result.get("metrics") or {}).get(name)
             if factor and isinstance(value, int | float) and value > 0:
                 return factor * value
-        return float(self.steps.rank0_seconds.mean())
+        return float(self.steps.lengths.mean())
 
     @property
     def all_steps(self) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from launch.errors import Refusal, command
 from launch.plan.figures import Scaling
 from launch.record.files import Unreadable
+from launch.record.performance.figures import of_ranks
 from launch.record.rundir import RunDir
 from launch.record.study import Entry, StudyIndex, read_index, strangers
 from profiling import text
@@ -98,7 +99,7 @@ def read(
     for series in dict.fromkeys(run.series for run in runs):
         why |= _unlike([run for run in runs if run.series == series])
     left_out = {entry["run"]: why[entry["run"]] for entry in index["runs"] if entry["run"] in why}
-    runs = programs.speeds([run for run in runs if run.name not in why])
+    runs = programs.by_work([run for run in runs if run.name not in why])
     if not runs:
         some = "; ".join(f"{name}: {reason}" for name, reason in itertools.islice(left_out.items(), 3))
         advice = f": resume it: {command('resume', folder)}" if unfinished else ""
@@ -156,6 +157,11 @@ def notes(study: Study) -> list[str]:
         lines[:1] = [programs.printed_note(study), *lines[: not study.whole]]
     if any(run.work is None for run in study.runs):
         lines.append(programs.scaling_note(study))
+    elif study.index.get("scaling") == "strong" and kind(study) == "weak":
+        lines.append(
+            "weak scaling, although strong was asked for: by the work that the runs report, that of a rank is the same "
+            "at all sizes, and --scaling is for programs that report none"
+        )
     if (differs := max(map(_otherwise, study.runs))) > text.ONE_NUMBER:
         lines.append(
             f"launch, status and table show throughputs that differ by up to {text.number(100 * differs, 2)}% from "
@@ -166,7 +172,7 @@ def notes(study: Study) -> list[str]:
         lines.append(apart)
     doubtful: dict[str, list[str]] = defaultdict(list)
     for run in study.runs:
-        for doubt in run.steps.doubts:
+        for doubt in (*run.steps.doubts, *of_ranks(run.plan.get("fom") or {}, run.result)):
             doubtful[doubt].append(run.name)
     lines += [f"{', '.join(names)}: {doubt}" for doubt, names in doubtful.items()]
     lines += [f"{run.name}: not known: {trouble}" for run in study.runs for trouble in run.result.get("troubles", [])]

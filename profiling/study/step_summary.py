@@ -11,7 +11,7 @@ from profiling.study.steps import UNIT, Steps
 
 def summary(timed: Steps) -> dict[str, Any]:
     """Return the summary of the timed steps of a run, as in `python -m profiling summary --json`."""
-    seconds = timed.rank0_seconds
+    seconds = timed.lengths
     interval, every = median_interval(seconds)
     shares: dict[str, Any] = dict.fromkeys(("waiting_share", "load_balance", "slowest_rank"))
     if timed.own_seconds is not None:

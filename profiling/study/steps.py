@@ -13,14 +13,11 @@ import numpy as np
 from launch.record.contents import Event, PlanRecord, Result, StepRecord
 from launch.record.files import Unreadable
 from launch.record.performance.figures import UNCOUNTED, UNIT, Throughput, of_time
-from launch.record.performance.steps import WARM_UP, StepReader
+from launch.record.performance.steps import StepReader
+from launch.record.performance.times import APART, WARM_UP
 from launch.record.rundir import RunDir
 from profiling import text
-
-CLOCK_S = 1.0
-"""Seconds by which wall clocks may disagree with each other, or with the steps' lengths, without a note."""
-APART = 0.1
-"""Share by which the times of a program's ranks may differ without a note: ranks that cooperate take the same time."""
+from profiling.study import clocks
 
 _KEYS = (
     "rank",
@@ -66,17 +63,19 @@ class Steps:
     left_out: dict[str, int]  # reason -> steps that are not timed
     doubts: tuple[str, ...]  # oddities of the records, and what was done about them
     unit: str = UNIT  # unit of the throughput
+    rank: int = 0  # whose time counts
     whole: bool = False  # whether the only step is the run itself, including its start-up
 
     @property
-    def rank0_seconds(self) -> np.ndarray:
-        """Length of each step on rank 0 (steps,): a step ends on all ranks when all gradients have been exchanged."""
-        return self.seconds[0]
+    def lengths(self) -> np.ndarray:
+        """Length of each step (steps,) on the rank whose time counts. Ranks that wait for each other end a step at the
+        same time, so rank 0 stands for all; otherwise the work is done when the slowest rank is."""
+        return self.seconds[self.rank]
 
     @property
     def throughput(self) -> float:
         """Work over time, of all ranks, as rates demand (Hoefler & Belli, SC15, rule 3)."""
-        return self.examples * len(self.number) / float(self.rank0_seconds.sum())
+        return self.examples * len(self.number) / float(self.lengths.sum())
 
     @property
     def input_share(self) -> float | None:
@@ -131,13 +130,14 @@ def read(
     batches = table[_EXAMPLES].sum(0)
     counted = bool(np.isfinite(batches).any())
     examples = _batch(batches) if counted else size if scaling == "weak" else 1
-    doubts += _clocks(table, independent)
+    times = table[_START], table[_SECONDS], table[_ATTEMPT], table[_STEP, 0]
+    doubts += clocks.doubts(*times, independent, run.events() if events is None else events)
 
     seconds, waits = table[_SECONDS], table[_INPUT]
     wrong = ~(np.isfinite(seconds) & (seconds > 0) & ~(waits > seconds)).all(0)
     usable = np.ones(len(complete), bool)
     for reason, bad in (
-        ("of another batch", (batches != examples) & counted),
+        ("of another batch", ~np.isclose(batches, examples, rtol=1e-9, atol=0) & counted),
         ("compiled within", table[_COMPILED].any(0)),
         ("traced", table[_TRACED].any(0)),
         ("of impossible length (zero, negative, or shorter than their wait for the batch)", wrong),
@@ -150,13 +150,13 @@ def read(
     if not len(timed):
         raise Unusable(f"of its {len(numbers)} steps none is left to time: train for longer")
     seconds, waits, own = seconds[:, timed], waits[:, timed], table[_OWN][:, timed]
-    least, most = seconds.sum(1).min(), seconds.sum(1).max()
-    if not workload and most > (1 + APART) * least:
+    spent, rank = seconds.sum(1), 0
+    if not workload and spent.max() > (1 + APART) * spent.min():
+        rank = int(spent.argmax())
+        why = "as they work on their own" if independent else "so they do not wait for each other"
         doubts.append(
-            "the ranks work on their own, and some take longer than others: the time of rank 0 stands for all"
-            if independent
-            else f"its ranks take {text.number(least, 3)} to {text.number(most, 3)} s for the same steps, so they do "
-            "not wait for each other: the time of rank 0 stands for all"
+            f"the slowest rank takes {text.number(spent.max() / spent.min(), 2)} times as long as the fastest for the "
+            f"same steps, {why}: its time counts, because all the work is done only then"
         )
     return Steps(
         complete[timed].astype(int),
@@ -168,6 +168,7 @@ def read(
         dict(+left_out),
         tuple(doubts),
         UNIT if counted else UNCOUNTED[scaling],
+        rank,
     )
 
 
@@ -235,7 +236,7 @@ def _refuse_wrong_ranks(lines: np.ndarray, ranks: int) -> None:
         )
 
 
-def _batch(batches: np.ndarray) -> int:
+def _batch(batches: np.ndarray) -> float:
     """Return the examples per step of all ranks together, which are the same in most steps."""
     different, times = np.unique(batches[np.isfinite(batches)], return_counts=True)
     usual = different[times.argmax()]
@@ -243,25 +244,7 @@ def _batch(batches: np.ndarray) -> int:
         some = ", ".join(f"{batch:.0f}" for batch in different[:4])
         uncounted = ", and some count none" if not np.isfinite(batches).all() else ""
         raise Unusable(f"its steps are not of one batch: {some} examples{uncounted}")
-    return int(usual)
-
-
-def _clocks(table: np.ndarray, independent: bool) -> list[str]:
-    """Return notes on the wall clocks. No number is based on them: lengths come from a monotonic clock.
-
-    Ranks that work independently may be at the same step at any time, so only those that meet show clocks that differ.
-    """
-    start, seconds, attempt, number = table[_START], table[_SECONDS], table[_ATTEMPT], table[_STEP, 0]
-    doubts, seconds = [], np.where(np.isfinite(seconds), seconds, 0)
-    back = np.where(np.diff(attempt) == 0, start[:, :-1] + seconds[:, :-1] - start[:, 1:], 0)
-    if back.size and (most := back.max()) > CLOCK_S:
-        rank, place = np.unravel_index(back.argmax(), back.shape)
-        doubts.append(f"the clock of rank {rank} went back by {text.number(most, 3)} s after step {number[place]:.0f}")
-    apart = start.max(0) - start.min(0) - seconds.max(0)
-    if not independent and (most := apart.max()) > CLOCK_S:
-        step = number[apart.argmax()]
-        doubts.append(f"the clocks of its ranks are {text.number(most, 3)} s apart at step {step:.0f}")
-    return [f"{doubt}: harmless here, as steps are timed by another clock" for doubt in doubts]
+    return int(usual) if usual == int(usual) else float(usual)
 
 
 def _some(ranks: Iterable[int], count: int) -> str:

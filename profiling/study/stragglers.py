@@ -46,7 +46,7 @@ def find(run: RunDir, timed: Steps) -> list[Straggler]:
     if ranks < 3 or steps < FEWEST or timed.own_seconds is None:
         return []
     lateness = timed.own_seconds - np.median(timed.own_seconds, axis=0)
-    sums = np.cumsum(np.where(lateness > LATE * np.median(timed.rank0_seconds), 1, -1), axis=1)
+    sums = np.cumsum(np.where(lateness > LATE * np.median(timed.lengths), 1, -1), axis=1)
     before = np.concatenate([np.zeros((ranks, 1), int), sums[:, :-1]], axis=1)
     surplus = sums - np.minimum.accumulate(before, axis=1)
     stragglers = []
@@ -90,7 +90,7 @@ def _describe(run: RunDir, timed: Steps, lateness: np.ndarray, rank: int, span: 
         last_step=int(timed.number[span][-1]),
         since=begin,
         late_seconds=late,
-        slows=late / float(timed.rank0_seconds[span].mean()),
+        slows=late / float(timed.lengths[span].mean()),
         because=tuple(because),
     )
 

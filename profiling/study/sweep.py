@@ -55,17 +55,26 @@ class Point:
         return sum(not run.why for run in self.runs)
 
     def summary(
-        self, figure: str, smallest: bool, interval: bool = True, spread: confidence.Spread = None
+        self,
+        figure: str,
+        smallest: bool,
+        interval: bool = True,
+        spread: confidence.Spread = None,
+        logarithms: bool = False,
     ) -> Summary | None:
         """Summarise a figure over the repeats; None if no repeat has it. ``interval`` asks for the interval, which
-        takes time; ``spread`` is what `Sweep.scatter` says about this point."""
+        takes time; ``spread`` is what `Sweep.scatter` says about this point, of ``logarithms`` or of the figure."""
         having = [run for run in self.runs if figure in run.figures]
         if not having:
             return None
         values = tuple(run.figures[figure] for run in having)
         rate = figure == THROUGHPUT and min(values) > 0
         best = (min if smallest else max)(having, key=lambda run: run.figures[figure])
-        bounds = (confidence.rate if rate else confidence.mean)(values, LEVEL, spread) if interval else None
+        bounds = None
+        if interval:
+            bounds = (
+                confidence.rate(values, LEVEL, spread) if rate else confidence.mean(values, LEVEL, spread, logarithms)
+            )
         return Summary(
             repeats=len(values),
             mean=float(confidence.harmonic_mean(np.array(values)) if rate else np.mean(values)),
@@ -137,10 +146,15 @@ class Sweep:
             raise Refusal(f"no run of {self.folder} has {name!r}: {nearest(name, self.figures)}")
         return name
 
+    def logarithms(self, figure: str) -> bool:
+        """Return whether runs are taken to differ by factors in a figure, as in times and rates: if it is positive in
+        all of them. An interval of it then does not go below zero."""
+        return figure == THROUGHPUT or all(run.figures.get(figure, 1) > 0 for run in self.runs)
+
     def scatter(self, figure: str) -> Scatter:
-        """Return how much the repeats of each point differ in a figure; for throughput, in its logarithm."""
+        """Return how much the repeats of each point differ in a figure, or in its logarithm."""
         samples = [[run.figures[figure] for run in point.runs if figure in run.figures] for point in self.points]
-        if figure == THROUGHPUT:
+        if self.logarithms(figure):
             samples = [
                 [math.log(value) for value in sample] if min(sample, default=0) > 0 else [] for sample in samples
             ]

@@ -161,10 +161,15 @@ def _some(where: Sequence[str]) -> str:
     return ", ".join(where[:8]) + (f" and {len(where) - 8} more" if len(where) > 8 else "")
 
 
-def reading(path: Path, asked: Asked = NOTHING) -> Reading:
-    """Return what a plain table says; it raises as `read` does."""
+def refuse_run(path: Path) -> None:
+    """Refuse a single run, which has no scaling."""
     if RunDir(path).run_json.is_file():
         raise Refusal(f"{path} is a run, and a table is that of a study: {command('summary', path)} shows the run")
+
+
+def reading(path: Path, asked: Asked = NOTHING) -> Reading:
+    """Return what a plain table says; it raises as `read` does."""
+    refuse_run(path)
     try:
         wide = path.read_bytes()[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         content = path.read_text(encoding="utf-16" if wide else "utf-8-sig")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from launch.errors import Refusal
-from profiling.tables import names, numbers
+from profiling.tables import dots, letters, names, numbers, repeats
 from profiling.tables.grid import Grid, empty
 from profiling.tables.names import Heading
 from profiling.tables.numbers import Cell, Number
@@ -38,6 +38,8 @@ class Column:
     heading: Heading
     cells: tuple[Any, ...]
     comma: str  # what a comma is, as for `numbers.column`
+    open: str = ""  # a cell as 1.000, of which nothing in the table says whether it is 1 or 1000
+    contradicted: str = ""  # a cell elsewhere in which a dot is something else than it is here
 
     @property
     def name(self) -> str:
@@ -60,8 +62,10 @@ class Column:
         Raises
         ------
         Refusal
-            If a comma may be that of decimals or of thousands.
+            If a comma or a dot may be that of decimals or of thousands.
         """
+        if self.contradicted:
+            raise self.of_dots()
         try:
             return numbers.column(self.cells, self.comma, time, self._short)
         except numbers.Ambiguous:
@@ -70,6 +74,14 @@ class Column:
                 f"{self.name} has commas that may be of decimals or of thousands ({cell}): say --decimal comma or "
                 "--decimal point"
             ) from None
+
+    def of_dots(self) -> Refusal:
+        """Return the refusal of a column whose dots may be of decimals or of thousands."""
+        seen = f"{self.open}; elsewhere {self.contradicted}" if self.contradicted else self.open
+        return Refusal(
+            f"{self.name} has dots that may be of decimals or of thousands ({seen}): say --decimal point or "
+            "--decimal comma"
+        )
 
     def values(self) -> list[float | None]:
         """Return the cells as far as they are numbers; times in seconds."""
@@ -91,41 +103,40 @@ def _seconds(cell: Number) -> float:
 
 
 def columns(grid: Grid, decimal: str | None = None) -> list[Column]:
-    """Return the columns of a grid. A comma that one column shows to be of decimals or of thousands is so in all.
-
-    Raises
-    ------
-    Refusal
-        If dots separate thousands in one column and decimals in another.
-    """
+    """Return the columns of a grid. A comma that one column shows to be of decimals or of thousands is so in all."""
     made = [tuple(row.cells[place] for row in grid.rows) for place in range(len(grid.header))]
     comma = {"comma": "decimal", "point": "thousands"}.get(decimal or "", "")
+    doubts = [("", "")] * len(made)
     if not comma:
-        shown = [found for cells in made if (found := numbers.shown(cells))]
-        cells = [cell for made_of in made for cell in made_of if isinstance(cell, str)]
-        points = [cell for cell in cells if re.fullmatch(r"\s*\d+\.\d+\s*\D*", cell)]
-        comma = shown[0] if len(set(shown)) == 1 else "thousands" if points or not grid.comma and not shown else ""
-        if "thousands" not in shown and any(numbers.dots_group(cells) for cells in made):
-            comma = "decimal"
-            if odd := next((cell.strip() for cell in points if not re.search(r"\.\d{3}\s*\D*$", cell)), None):
-                raise Refusal(
-                    f"has dots that are of thousands in one column and of decimals in another ({odd}): say --decimal "
-                    "point or --decimal comma"
-                )
+        shown = {found for cells in made if (found := numbers.shown(cells))}
+        seen = dots.of_table(made, bool(grid.comma))
+        doubts = [seen.doubt(cells) for cells in made]
+        comma = seen.shown or ("thousands" if seen.decimals or not grid.comma and not shown else "")
+        if seen.thousands and seen.shown != "thousands":
+            comma = "thousands" if seen.decimals else "decimal"
     return [
-        Column(place, _by_cells(_least(name, grid.header), cells), cells, comma)
+        Column(place, _by_cells(_heading(name, grid.header), cells), cells, comma, *doubts[place])
         for place, (name, cells) in enumerate(zip(grid.header, made))
     ]
 
 
-def _least(name: str, header: Sequence[str]) -> Heading:
-    """Return what a heading says; "min" beside "max" or "mean" is the minimum, not a unit."""
-    low = names.plain(name).lower()
-    stem = re.fullmatch(r"(.*\b|.*_|)min", low)
-    others = {names.plain(other).lower() for other in header}
-    if stem and any(f"{stem[1]}{other}" in others for other in ("max", "mean", "median", "avg", "average", "stddev")):
-        return replace(names.heading(f"{stem[1]}minimum"), text=names.plain(name))
-    return names.heading(name)
+_STATISTIC = r"(max(imum)?|mean|med(ian)?|avg|average|std|std ?dev|sd|best|worst|p\d\d)"
+
+
+def _heading(name: str, header: Sequence[str]) -> Heading:
+    """Return what a name says beside the others of its header.
+
+    "min" beside "max", "mean" or "p99" is the minimum, not a unit; "time run 1" is a time, not the number of a run.
+    """
+    plain, found = names.plain(name), names.heading(name)
+    if letter := letters.meaning(name, header):
+        return Heading(plain, letter)
+    stem = re.fullmatch(r"(.*\b|.*_|)min", plain.lower())
+    beside = rf"{re.escape(stem[1])}{_STATISTIC}\s*([(\[].*)?" if stem else ""
+    if stem and any(re.fullmatch(beside, names.plain(other).lower()) for other in header):
+        return replace(names.heading(f"{stem[1]}minimum"), text=plain)
+    repeat = repeats.of(plain) if found.meaning in ("repeat", "unknown") else None
+    return replace(names.heading(repeat[1]), text=plain) if repeat and repeat[1] else found
 
 
 def _by_cells(heading: Heading, cells: Sequence[Any]) -> Heading:

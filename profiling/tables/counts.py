@@ -9,14 +9,19 @@ from profiling.tables.columns import Column
 from profiling.tables.grid import empty
 
 
-def count(cell: Any) -> int | str | None:
-    """Return a cell as a number of workers; None if nothing stands there, its text if that is not such a number."""
+def count(cell: Any, comma: str = "") -> int | str | None:
+    """Return a cell as a number of workers; None if nothing stands there, its text if that is not such a number.
+
+    ``comma`` is "decimal" if dots separate thousands.
+    """
     if empty(cell) or numbers.missing(cell):
         return None
     if isinstance(cell, str):
-        bare = re.sub(r"(?<=\d)['’ \u2009\u202f\u00a0_](?=\d{3}(?!\d))", ",", names.plain(cell).strip("~ "))
+        bare = re.sub(r"(?<=\d)\s*\([^()]*\)$", "", names.plain(cell).strip("~ "))  # 1 (serial)
+        bare = re.sub(r"(?<=\d)['’ \u2009\u202f\u00a0_](?=\d{3}(?!\d))", ",", bare)
+        bare = bare.translate(str.maketrans(",.", ".,")) if comma == "decimal" else bare
         form = re.fullmatch(
-            r"(?:[A-Za-z]{1,8}\s*=\s*)?(\d[\d,]*(?:\.0*)?(?:e[+]?\d+)?)\s*(?:([x×*]?)\s*([^\d\s(]\D*))?",
+            r"(?:[A-Za-z]{1,8}\s*=\s*)?(\d[\d,]*(?:\.\d*)?(?:e[+]?\d+)?)\s*(?:([x×*]?)\s*([^\d\s(]\D*))?",
             bare,
             re.IGNORECASE,
         )
@@ -25,7 +30,8 @@ def count(cell: Any) -> int | str | None:
             if not named or re.match(r"\d", named[3]):
                 return cell
             return int(named[1])
-        if "," in form[1] and not re.fullmatch(r"\d{1,3}(,\d{3})+", form[1]):
+        whole = re.sub(r"[.e].*", "", form[1], flags=re.IGNORECASE)
+        if "," in whole and not re.fullmatch(r"\d{1,3}(,\d{3})+", whole):
             return cell
         number = float(form[1].replace(",", ""))
     elif isinstance(cell, bool) or not isinstance(cell, int | float):
@@ -45,8 +51,10 @@ def workers(column: Column) -> list[int | str | None]:
     Raises
     ------
     Refusal
-        If the column counts different things, such as 4x A100 and 8x H100.
+        If the column counts different things, such as 4x A100 and 8x H100, or its dots may be of thousands.
     """
+    if column.open or column.contradicted:
+        raise column.of_dots()
     kinds: dict[str, str] = {}
     for cell in column.cells:
         if (
@@ -60,11 +68,20 @@ def workers(column: Column) -> list[int | str | None]:
             f"{column.name} counts different things ({', '.join(list(kinds.values())[:3])}): keep those that can be "
             "compared"
         )
-    return [count(cell) for cell in column.cells]
+    return counted(column)
+
+
+def counted(column: Column) -> list[int | str | None]:
+    """Return the cells of a column as `count` reads them."""
+    return [count(cell, column.comma) for cell in column.cells]
+
+
+def numbers_of(column: Column) -> list[int]:
+    """Return the numbers of workers in a column, without the cells that are none."""
+    return [value for value in counted(column) if isinstance(value, int)]
 
 
 def are_counts(column: Column) -> bool:
     """Return whether most cells of a column may be numbers of workers."""
-    values = [count(cell) for cell in column.cells]
     there = [cell for cell in column.cells if not empty(cell)]
-    return bool(there) and 2 * sum(isinstance(value, int) for value in values) >= len(there)
+    return bool(there) and 2 * len(numbers_of(column)) >= len(there)

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from launch.errors import Refusal
-from profiling.tables import names
-from profiling.tables.grid import Grid, Row, words
+from profiling.tables import names, places
+from profiling.tables.grid import MEASURED, Grid, Row, are_units, with_units, words
 
 _COMMENT = re.compile(r"\s*(#|%|//|!)")
 _RULE = re.compile(r"[\s=+\-_*~]*")  # a line that only rules off others, such as ----
+_SPAN = re.compile(
+    r"(?<!\S)(\d+\s+days?,?\s+\d+:\d\d:\d\d\S*|\d[\d.]*\s?(?:d|h|m|min)(?:\s+\d[\d.]*\s?(?:h|m|min|s|sec))+)(?!\S)"
+)
+"""A time with blanks in it: 26m 3.1s, 0 days 01:23:04"""
 
 Line = tuple[int, str]
 
@@ -25,6 +29,7 @@ def grids(text: str) -> list[Grid]:
     Refusal
         Raised as by `grid`.
     """
+    text = re.sub(r"\A\s*sep=.[ \t]*(?=\r?\n)", "", text)  # as Excel has it, which says what separates the columns
     lines = text.splitlines()
     data = [place for place, line in enumerate(lines) if line.strip() and not _COMMENT.match(line)]
     bounds = [
@@ -58,6 +63,8 @@ def grid(text: str) -> Grid:
     comments = [(number, line) for number, line in lines if _COMMENT.match(line)]
     if not body:
         return Grid((), ())
+    titles = _titles(body)
+    comments, body = [*body[:titles], *comments], body[titles:]
     separator = _separator([line for _, line in body])
     if separator == "\t" and not _empty_cells([line for _, line in body]):
         separator = "\t+"
@@ -65,21 +72,32 @@ def grid(text: str) -> Grid:
     comma = "decimal" if separator == ";" else ""
     first = _split(_without_comment(body[0][1], separator), separator)
     header: list[str] | None = None
+    dashes = next((line for number, line in lines if number == body[0][0] + 1 and _RULE.fullmatch(line)), "")
     above_rows = ""  # the line of names, unless it is a comment
     if _is_data(body[0][1]):
         above = [line for number, line in comments if number < body[0][0]]
-        header = next((found for line in reversed(above) if (found := _header(line, separator, len(first)))), None)
+        named = [found for line in reversed(above) if (found := _header(line, separator, len(first)))]
+        header = named[0] if named else None
+        if len(named) > 1 and are_units(named[0]):
+            header = list(with_units(named[1], named[0]))
     else:
         separator, header = _named(body, separator)
         above_rows = body[0][1]
+        below = next((line for number, line in comments if number == body[0][0] + 1), "")
         body = body[1:]
+        units = _split(below, separator) if below else []
+        if len(units) == len(header) and are_units(units):  # "#,h" is no comment below "Nodes,Wall time"
+            header = list(with_units(header, units))
     rows = [
         Row(f"line {number}", tuple(_split(_without_comment(line, separator), separator)))
         for number, line in body
         if _split(line, separator) != header  # headers of tables that were written one behind the other
     ]
-    if header and above_rows and separator in (" ", "  ") and any(len(row.cells) < len(header) for row in rows):
-        rows = _in_place(header, above_rows, rows, {f"line {number}": line for number, line in body})
+    if header and separator in (" ", "  "):
+        written = {f"line {number}": line for number, line in body}
+        rows = [_fitted(row, written[row.where], len(header), dashes) for row in rows]
+        if above_rows and any(len(row.cells) < len(header) for row in rows):
+            rows = places.below_names(header, above_rows, rows, written)
     if header and separator == " " and _numbered(rows, len(header)):
         rows = [Row(row.where, row.cells[1:]) for row in rows]
     if header is None:
@@ -88,6 +106,34 @@ def grid(text: str) -> Grid:
     if again:
         raise Refusal(f"{again.where} begins another table ({', '.join(map(str, again.cells))}): give a file for each")
     return Grid(tuple(header), tuple(rows), remarks=remarks, comma=comma)
+
+
+def _titles(body: Sequence[Line]) -> int:
+    """Return how many of the first lines are titles: the next one has all names, and as many cells as the one below."""
+    for place in range(len(body) - 2):
+        title, row = (_without_comment(body[at][1], " ") for at in (place, place + 2))
+        if _is_data(title) or _is_data(body[place + 1][1]):
+            return 0
+        separator, named = _named(body[place + 1 :], _separator([line for _, line in body[place + 1 :]]))
+        above = _split(title, separator)
+        meanings = {names.heading(name).meaning for name in named}
+        whole = "workers" in meanings and bool(meanings & MEASURED) and not are_units(named)
+        known = len(above) == len(named) and "workers" in {names.heading(name).meaning for name in above}
+        complete = len(named) == len(_split(row, separator)) and len({*named}) == len(named)
+        if whole and complete and not known and "" not in above:
+            return place + 1
+    return 0
+
+
+def _fitted(row: Row, line: str, width: int, dashes: str) -> Row:
+    """Return a row with as many cells as there are names, if its line shows them: by dashes, or as spans of time."""
+    if len(row.cells) == width:
+        return row
+    if dashes and (cells := places.below_dashes(dashes, line, width)):
+        return Row(row.where, tuple(cells))
+    whole = _split(_SPAN.sub(r'"\1"', _without_comment(line, " ")), " ")
+    # pandas writes the number of a row, which has no name, before its cells.
+    return Row(row.where, tuple(whole)) if len(row.cells) > len(whole) in (width, width + 1) else row
 
 
 def _numbered(rows: Sequence[Row], width: int) -> bool:
@@ -130,56 +176,6 @@ def _empty_cells(lines: Sequence[str]) -> bool:
     line, and none of its own is empty. Otherwise the tabs align columns."""
     header, longest = lines[0].count("\t"), max(line.rstrip("\t").count("\t") for line in lines)
     return not _is_data(lines[0]) and "\t\t" not in lines[0] and header == longest
-
-
-def _in_place(header: Sequence[str], header_line: str, rows: Sequence[Row], lines: dict[str, str]) -> list[Row]:
-    """Place the cells of rows that lack some below the names that they stand under, if the cells of full rows do so.
-
-    Raises
-    ------
-    Refusal
-        If a row begins to the right of the first name, or two cells stand below one name.
-    """
-    names_at = _spans(header_line, header)
-    placed = [_below(names_at, _spans(lines[row.where], [str(cell) for cell in row.cells])) for row in rows]
-    full = [place for row, place in zip(rows, placed) if len(row.cells) == len(header)]
-    if not full or any(place != list(range(len(header))) for place in full):
-        return list(rows)
-    found = []
-    for row, place in zip(rows, placed):
-        if len(row.cells) < len(header) and (place is None or place[0]):
-            raise Refusal(
-                f"{row.where} has {len(row.cells)} cells and the header {len(header)}, and it is not clear which are "
-                "empty: write - for those"
-            )
-        cells = dict(zip(place or range(len(row.cells)), row.cells))
-        found.append(Row(row.where, tuple(cells.get(at) for at in range(len(header)))))
-    return found
-
-
-def _spans(line: str, parts: Sequence[str]) -> list[tuple[int, int]]:
-    """Return where parts of a line begin and end."""
-    spans, end = [], 0
-    for part in parts:
-        begin = max(line.find(part, end), end)
-        end = begin + len(part)
-        spans.append((begin, end))
-    return spans
-
-
-def _below(names_at: Sequence[tuple[int, int]], cells: Sequence[tuple[int, int]]) -> list[int] | None:
-    """Return the number of the nearest name for each cell; None if one name is nearest to two of them."""
-    found = [
-        min(
-            range(len(names_at)),
-            key=lambda at: (
-                max(names_at[at][0] - end, begin - names_at[at][1], 0),
-                abs(sum(names_at[at]) - begin - end),
-            ),
-        )
-        for begin, end in cells
-    ]
-    return found if all(one < other for one, other in zip(found, found[1:])) else None
 
 
 def _split(line: str, separator: str) -> list[str]:

@@ -63,9 +63,26 @@ def checked(grid: Grid) -> Grid:
     )
 
 
+def are_units(cells: Sequence[Any]) -> bool:
+    """Return whether a line below the names has units: a cell is one of times or rates, none a number or workers."""
+    bare = [str(cell).strip().strip("[]()").lower() for cell in cells if not empty(cell)]
+    units = [cell for cell in bare if names.is_time(cell) or any(map(names.is_time, cell.split("/")[1:]))]
+    named = any(re.search(r"\d", cell) or names.heading(cell).meaning == "workers" for cell in bare)
+    return bool(units) and not named
+
+
+def with_units(header: Sequence[str], units: Sequence[Any]) -> tuple[str, ...]:
+    """Return names with the units that stand below them; a sign in the place of one says that there is none."""
+    found = ["" if empty(unit) else str(unit).strip().strip("[]()").strip() for unit in units]
+    found += [""] * (len(header) - len(found))
+    return tuple(f"{name} [{unit}]" if re.search(r"\w|%", unit) else name for name, unit in zip(header, found))
+
+
 def _merged(grid: Grid) -> Grid:
     """Merge a second line of names or units, which stand below those of the first, into one header."""
     below = grid.rows[0].cells if grid.rows else ()
+    if len(below) <= len(grid.header) and are_units(below):
+        return replace(grid, header=with_units(grid.header, below), rows=grid.rows[1:])
     own = ["" if place >= len(below) or empty(below[place]) else str(below[place]) for place in range(len(grid.header))]
     meanings = [{names.heading(name).meaning for name in line if name} for line in (grid.header, own)]
     known = "workers" in meanings[1] or "workers" in meanings[0] and not own[0] and meanings[1] & MEASURED

@@ -37,7 +37,7 @@ class Heading:
     meaning: Meaning
     rank: int = 0  # among columns of one meaning, the smallest counts
     unit: str = ""  # unit of its values, if the heading says it
-    per: str = ""  # what a time is for: step, element
+    per: str = ""  # what a time is for: step, element; for a rate of time per time that may be the inverse, its unit
     worker: str = ""  # kind of worker: GPU, node; for the rate, count or shape of one worker, its kind
 
 
@@ -90,6 +90,16 @@ def worker(name: str) -> str:
     return _workers().get(" ".join(name.lower().split()), "")
 
 
+def plural(worker: str) -> str:
+    """Return what several workers of a kind are called."""
+    return f"{worker or 'worker'}s".replace("processs", "processes")
+
+
+def known(name: str) -> Meaning:
+    """Return what a name means that is known as a whole; "unknown" if it is not."""
+    return _phrases().get(tuple(name.split()), ("unknown", 0, ""))[0]
+
+
 def is_time(unit: str) -> bool:
     """Return whether a text is a unit of time."""
     return unit.lower() in SECONDS
@@ -102,10 +112,12 @@ def heading(text: object) -> Heading:
     bare = re.sub(r"[(\[][^()\[\]]*[)\]]?", " ", shown)
     bare = re.split(r"\s(?:vs\.?|versus|relative to|compared|from|over|->|=)\s", f" {bare} ", maxsplit=1)[0]
     unit = next((part for part in brackets if _is_unit(part)), "")
+    bare += next((f" per {found}" for found in map(_each, brackets) if found), "")  # img/s (per GPU)
     if not unit and is_time(bare.rpartition(",")[2].strip()):  # "Time, s"
         bare, _, unit = bare.rpartition(",")
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z]{2})", " ", bare)
-    words = " ".join(re.sub(r"[_.:,\-–]", " ", spaced).lower().split())
+    split = re.sub(r"[_.:,\-–]", " ", spaced).lower().split()
+    words = " ".join(_known()["abbreviations"].get(word, word) for word in split)
     return _of_words(shown, words, unit.strip())
 
 
@@ -116,12 +128,28 @@ def _brackets(shown: str) -> list[str]:
     return [one if is_time(one) else part for one, part in zip(bare, parts)]
 
 
+def _each(part: str) -> str:
+    """Return the worker that something in brackets is said to be of, as "per GPU" is; empty if it is of none."""
+    of_one = re.fullmatch(r"(?:/|per\b|(?:for )?each\b|(?:of|for) one\b)[\s-]*(.*)", part.lower())
+    return of_one[1] if of_one and worker(of_one[1]) else ""
+
+
+def of_all(unit: str) -> tuple[str, str]:
+    """Return a unit without the worker that it is of, and that worker: tokens/GPU/s is tokens/s of a GPU."""
+    for below in re.finditer(r"\s*(?:/|\bper\b)[\s-]*", unit):
+        for end in _ends(unit[below.end() :]):
+            if name := worker(unit[below.end() : below.end() + end]):
+                return (unit[: below.start()] + unit[below.end() + end :]).strip(), name
+    return unit, ""
+
+
 def odd_unit(heading: Heading) -> str:
     """Return what stands like a unit in the brackets of a heading of times but is not a known one; or an empty text."""
     if heading.unit:
         return ""
     unlike = r"[a-zA-Zµμ]{1,2}|[\d.x×*·^ ]+\s*(s|ms|us|sec|secs|seconds|min|h)"
-    return next((part for part in _brackets(heading.text) if re.fullmatch(unlike, part)), "")
+    odd = (part for part in _brackets(heading.text) if re.fullmatch(unlike, part))
+    return next((part for part in odd if part.lower() not in ("p", "n", "np")), "")  # T(P) is the time of P workers
 
 
 def _is_unit(part: str) -> bool:
@@ -162,19 +190,20 @@ def _quotient(words: str) -> _Quotient:
 
 def _ends(part: str) -> list[int]:
     """Return where words end in a text, the farthest first."""
-    return [found.end() for found in re.finditer(r"\S+", part)][::-1]
+    return [found.end() for found in re.finditer(r"[^\s/]+", part)][::-1]
 
 
 def _of_words(text: str, words: str, unit: str) -> Heading:
     whole, of_unit = _quotient(words), _quotient(unit.lower())
     one = whole.per_worker or of_unit.per_worker
-    if of_unit.per_worker:
-        unit = unit[: unit.rfind("/")].strip() if "/" in unit else re.sub(r"(?i)\s+per\s+\S+$", "", unit)
+    unit = of_all(unit)[0]
     meaning, own, works = _lookup(whole.of)
     rank = own + _rank(words)
-    if is_time(whole.of) and whole.per_time:  # ns/day is a rate, hours/ns a time
-        rate = SECONDS[whole.of] < SECONDS[whole.per_time]
-        return Heading(text, "throughput", rank, text) if rate else Heading(text, "time", rank + UNLIKELY, whole.of)
+    if is_time(whole.of) and whole.per_time:  # ns/day is a rate, hours/ns a time, and days/hour may be either
+        below = SECONDS[whole.per_time]
+        if below <= 1e-6:
+            return Heading(text, "time", rank + UNLIKELY, whole.of, whole.per_time)
+        return Heading(text, "throughput", rank, text, whole.per_time * (SECONDS[whole.of] >= below))
     if meaning in ("ideal", "spread"):
         return Heading(text, meaning, rank, unit)
     if is_time(whole.of):  # seconds, s/step
@@ -195,8 +224,7 @@ def _of_words(text: str, words: str, unit: str) -> Heading:
         whole.per_time or of_unit.per_time or meaning == "throughput" or _lookup(of_unit.of)[0] == "throughput"
     ):
         named = re.sub(r"\s*[(\[].*", "", text)  # images/s
-        named = re.sub(r"(?i)\s*(/|\bper)\s*[^\s/]+$", "", named) if one else named
-        unit = unit or named * bool(whole.per_time)
+        unit = unit or of_all(named)[0] * bool(whole.per_time)
         return Heading(text, "rate of one" if one else "throughput", rank, unit, worker=one)
     a_step = re.match(r"(time ?)?step|iter|epoch|batch|run\b", whole.per_other)  # images per step are the work of all
     if (one or whole.per_other and not a_step) and meaning in ("workers", "count", "size"):

@@ -7,35 +7,36 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from profiling.tables import names
+from profiling.tables import names, spans
 
 _FAILED = (
     "oom|deadline|boot fail|"
     "out[ -]of[ -]mem|fail|err(or)?\\b|crash|time[ -]?out|timed out|tle\\b|mem\\w* limit|killed|abort|hang|hung|"
     "segfault|segmentation|cancel|skip|missing|not (run|measured|tested|available|finished|enough)|did not|"
-    "incomplete|invalid|no result|exceed|unsupported|not supported|node[ _]fail"
+    "incomplete|invalid|no result|exceed|unsupported|not supported|node[ _]fail|insufficient|does ?n[o'’]t fit|"
+    "do(es)? not fit|diverge|not converged|abgebrochen|abbruch|fehlgeschlagen|gescheitert"
 )
 FAILED = re.compile(f"({_FAILED}).*", re.IGNORECASE)
 """What says that a run did not finish."""
 MISSING = re.compile(
-    rf"[-–—?.…/\s]*|n\.?/?a\.?|nan|null|none|nil|tbd|todo|tba|dnf|dns|x{{2,}}|({_FAILED}).*", re.IGNORECASE
+    r"[-–—?.…/∞∅⋯\s]*|n\.?/?a\.?|n\.\s*d\.|k\.\s*a\.|nan|null|none|nil|tbd|todo|tba|dnf|dns|to|x{2,}|"
+    rf"[>≥]\s*[\d.,].*|({_FAILED}).*",
+    re.IGNORECASE,
 )
-"""What stands in the cell of a point that was not measured."""
+"""What stands in the cell of a point that was not measured; a lower bound, as >3600, is no measurement."""
 UNCOUNTED = re.compile(
     r"(seq|serial|sequential|baseline|average|avg|mean|total|sum|ideal|geomean|median|speed-?up|efficiency|\.\.\.|etc)\b.*|\.\.\..*|etc.*",
     re.IGNORECASE,
 )
 """What stands in the column of workers in lines that are not points of a series."""
 
+_BLANK = "['’ \u2009\u202f\u00a0]"  # what separates thousands beside dots and commas
 _PLAIN = r"(?:\d+\.?\d*|\.\d+)(?:[eEdD][+-]?\d+)?"
 _GROUPED = r"[1-9]\d{0,2}(?:[,'’ \u2009\u202f\u00a0_]\d{3})+(?:\.\d+)?"
 _DECIMAL = r"\d+,\d+(?:[eE][+-]?\d+)?|[1-9]\d{0,2}(?:[. '’\u2009\u202f\u00a0]\d{3})+(?:,\d+)?"
-_SPREAD = re.compile(r"\s*(?P<unit>[a-zA-Zµμ/%]*)\s*(?:±|\+/-|\+-|\\pm)\s*[\d.,eE+-]+\s*(?P=unit)\s*")
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d{2}):(\d{2}(?:\.\d+)?)")
-_SPAN = re.compile(
-    r"(\d+(?:\.\d+)?)\s*(days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])[,\s]*", re.IGNORECASE
+_SPREAD = re.compile(
+    r"\s*(?P<unit>[a-zA-Zµμ/%]*)\s*(?:±|\+/-|\+-|\\pm)\s*[\d.,eE+-]+\s*(?:(?P<percent>%)|(?P=unit))\s*"
 )
-_SPAN_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 _RAISED = "⁺⁻⁰¹²³⁴⁵⁶⁷⁸⁹"
 _LINE = str.maketrans(_RAISED + "−", "+-0123456789-")
 _POWER = re.compile(
@@ -52,6 +53,7 @@ class Number:
     value: float
     unit: str = ""  # unit in the cell
     spread: bool = False  # whether a spread stood behind it
+    remark: bool = False  # whether something in brackets stood behind it
 
 
 Cell = Number | None | str
@@ -84,21 +86,24 @@ def column(cells: Sequence[Any], comma: str = "", time: bool = False, short: boo
         If the column does not show what its commas are, as 4,872 and 8,592 do not, and ``comma`` is empty.
     """
     if time:
-        # 31:00 are minutes and seconds beside 1:02:00; alone they may be hours.
-        short = short or any(isinstance(cell, str) and _CLOCK.fullmatch(_bare(cell)) for cell in cells)
-        spans = [_span(_bare(cell), short) if isinstance(cell, str) else None for cell in cells]
-        cells = [cell if span is None else Number(span, "s") for cell, span in zip(cells, spans)]
+        bare = [_remarked(_bare(cell)) if isinstance(cell, str) else ("", False) for cell in cells]
+        found = spans.seconds([text for text, _ in bare], short)
+        cells = [
+            cell if value is None else Number(value, "s", remark=remark)
+            for cell, value, (_, remark) in zip(cells, found, bare)
+        ]
     comma = shown(cells) or comma
     if not comma and any(isinstance(cell, str) and "," in _bare(cell) and not missing(cell) for cell in cells):
         raise Ambiguous
-    return [_read(cell, comma, time) for cell in cells]
+    # In 1.93 ± 1 % the % is of the spread; beside 100 %, that in 95 ± 1 % is of both.
+    percent = any(isinstance(cell, str) and re.match(r"[\d.,]+\s*%", _bare(cell)) for cell in cells)
+    return [_read(cell, comma, time, percent) for cell in cells]
 
 
 def shown(cells: Sequence[Any]) -> str:
     """Return what the commas in some cells are: "decimal", "thousands", or empty if the cells do not show it."""
-    bare = [
-        found[0] for cell in cells if isinstance(cell, str) and (found := re.search(r"[\d.,]*\d[\d.,]*", _bare(cell)))
-    ]
+    texts = [re.sub(rf"(?<=\d){_BLANK}(?=\d{{3}}(?!\d))", "", _bare(cell)) for cell in cells if isinstance(cell, str)]
+    bare = [found[0] for text in texts if (found := re.search(r"[\d.,]*\d[\d.,]*", text))]
     commas = [text.strip(",.") for text in bare if "," in text.strip(",.")]
     grouped = [text for text in commas if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?", text)]
     if len(grouped) < len(commas):
@@ -131,12 +136,20 @@ def _bare(cell: str) -> str:
     """Return a cell without marks of Markdown, of footnotes and of approximation, and without pictures."""
     text = _POWER.sub(lambda found: f"e{found[1].translate(_LINE)}", names.plain(cell))
     text = re.sub(
-        r"[\u2190-\u2bff\ufe0f\U0001f000-\U0001ffff]|[†‡§*]+$|[¹²³⁴⁵⁶⁷⁸⁹⁰]+$", "", text.replace("→", "\x00")
+        r"[\u2190-\u21ff\u2300-\u2bff\ufe0f\U0001f000-\U0001ffff]|[†‡§*]+$|[¹²³⁴⁵⁶⁷⁸⁹⁰]+$",
+        "",
+        text.replace("→", "\x00"),
     ).strip()
     return text.replace("\x00", "→").replace("−", "-").strip("*~≈ ").strip()
 
 
-def _read(cell: Any, comma: str, time: bool) -> Cell:
+def _remarked(bare: str) -> tuple[str, bool]:
+    """Return a number without what stands in brackets behind it, and whether something does: 12 (3), 2m 4s (mean)."""
+    found = re.fullmatch(r"([^()]*\d[^()]*?)\s*\([^()]*\)", bare)
+    return (found[1], True) if found else (bare, False)
+
+
+def _read(cell: Any, comma: str, time: bool, percent: bool) -> Cell:
     if missing(cell):
         return None
     if isinstance(cell, Number):
@@ -150,17 +163,19 @@ def _read(cell: Any, comma: str, time: bool) -> Cell:
             return str(cell)
     if not isinstance(cell, str):
         return str(cell)
-    text, bare = cell.strip(), _bare(cell)
+    text, (bare, remark) = cell.strip(), _remarked(_bare(cell))
     spread = _SPREAD.search(bare)
     if spread:
-        bare = f"{bare[: spread.start()]} {spread['unit']} {bare[spread.end() :]}".strip()
+        unit = spread["unit"] or percent and spread["percent"] or ""
+        bare = f"{bare[: spread.start()]} {unit} {bare[spread.end() :]}".strip()
     form = _DECIMAL if comma == "decimal" else f"{_GROUPED}|{_PLAIN}"
     if comma == "decimal":
         form = f"{form}|\\d+(?:[eE][+-]?\\d+)?"
     found = re.fullmatch(rf"([+-]?)({form})\s*([^\d\s].*)?", bare)
-    if not found or found[3] and re.search(r"\d", re.sub(r"\([^()]*\)|[²³]", "", found[3])) and not time:
+    if not found or found[3] and re.search(r"\d", re.sub(r"[²³]", "", found[3])) and not time:
         return text
     tail = (found[3] or "").strip()
+    tail = tail.rstrip(".") if time else tail  # 118.3 sec.
     if re.search(r"[(]", tail) or re.match(r"[-+/:,;.]", tail):
         return text
     digits = re.sub(r"[dD]", "e", _plain(found[2], comma))
@@ -171,26 +186,10 @@ def _read(cell: Any, comma: str, time: bool) -> Cell:
     if si and not time and (tail == si[1] or bare[: len(bare) - len(tail)] == bare[: len(bare) - len(tail)].rstrip()):
         # As decimals: 1.001 * 1e3 would be 1000.9999999999999.
         value, tail = float(Decimal(digits).scaleb(_SI[si[1]])), tail[1:].strip()
-    return Number(-value if found[1] == "-" else value, tail, bool(spread))
+    return Number(-value if found[1] == "-" else value, tail, bool(spread), remark)
 
 
 def _plain(text: str, comma: str) -> str:
     if comma == "decimal":
         return re.sub(r"[. '’\u2009\u202f\u00a0]", "", text).replace(",", ".")
     return re.sub(r"[,'’ \u2009\u202f\u00a0_]", "", text)
-
-
-def _span(text: str, short: bool = False) -> float | None:
-    """Return the seconds of 1:02:03, of 2m 43s, of 01 min 52 sec, and if ``short`` of 12:25; None for other texts."""
-    if found := re.fullmatch(r"(\d+):(\d{2})(\.\d+)?", text):
-        return 60 * int(found[1]) + float(found[2] + (found[3] or "")) if short or found[3] else None
-    if clock := _CLOCK.fullmatch(text):
-        days, hours, minutes, seconds = (float(part or 0) for part in clock.groups())
-        return 86400 * days + 3600 * hours + 60 * minutes + seconds
-    parts = _SPAN.findall(text)
-    if len(parts) < 2 or _SPAN.sub("", text).strip():
-        return None
-    units = [unit[0].lower() for _, unit in parts]
-    if units != sorted(units, key="dhms".index) or len(set(units)) < len(units):
-        return None
-    return sum(float(value) * _SPAN_SECONDS[unit] for (value, _), unit in zip(parts, units))

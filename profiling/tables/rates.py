@@ -4,16 +4,11 @@ import re
 from collections.abc import Sequence
 
 from launch.errors import Refusal
-from profiling.tables import names, numbers, scaling
+from profiling.tables import names, numbers, scaling, steps, work
 from profiling.tables.choice import Chosen
 from profiling.tables.columns import Asked, Column
 from profiling.tables.numbers import Number
 from profiling.tables.rows import Row, as_given, ratio, whole
-
-_PLAIN = frozenset(
-    "total aggregate overall throughput rate performance perf speed per node gpu mean avg average".split()
-)
-"""Words of headings that are not units."""
 
 
 def kind(chosen: Chosen, group: Sequence[Row], asked: Asked, words: Sequence[str]) -> tuple[str, str]:
@@ -22,33 +17,35 @@ def kind(chosen: Chosen, group: Sequence[Row], asked: Asked, words: Sequence[str
         return asked.kind, ""
     if chosen.kind:
         return group[0].kind, ""
-    workers = [row.workers for row in group]
-    rates = seconds = None
+    rates = seconds = pace = None
     if chosen.measure == "time":
         seconds = [in_seconds(row, asked) for row in group]
     elif chosen.measure in ("throughput", "rate of one"):
-        rates = [row.value.value * (row.workers if chosen.measure == "rate of one" else 1) for row in group]
-        beside = [column for column in chosen.of("time") if column.heading.rank < 2]
-        seconds = whole(group, beside[0]) if beside else None
-    # An epoch is the same work whatever the batch.
-    counted = [
-        column
-        for column in chosen.of("count", "count of one")
-        if not ("epoch" in group[0].measured.key and "batch" in column.key)
-    ]
-    works = [whole(group, column) for column in counted if column.heading.meaning == "count"]
-    ones = [whole(group, column) for column in counted if column.heading.meaning == "count of one"]
-    works += [[value * n for value, n in zip(values, workers)] for values in ones if values]
-    sizes = [values for column in chosen.of("size") if (values := whole(group, column))]
+        rates, unit = _of_rates(chosen, group, asked)
+        of_steps = steps.rate_of_steps(unit) and group[0].measured.key != "throughput"
+        pace = [1 / rate for rate in rates] if of_steps else None
+        beside = None if pace else _time_beside(chosen, group)
+        seconds = whole(group, beside) if beside else None
+    counted = work.of_all(chosen, group)
+    sizes = [(column.key, values) for column in chosen.of("size") if (values := whole(group, column))]
+    key, size = next((each for each in sizes if len(set(each[1])) > 1), sizes[0] if sizes else ("", None))
     given = {
         what: [ratio(row, column) for row in group]
         for what in ("speed-up", "efficiency")
         for column in chosen.of(what)[:1]
     }
-    work = next((values for values in works if values), None)
-    varying = next((values for values in sizes if len(set(values)) > 1), sizes[0] if sizes else None)
     known = scaling.Evidence(
-        workers, seconds, rates, work, varying, given.get("speed-up"), given.get("efficiency"), words
+        workers=[row.workers for row in group],
+        seconds=seconds,
+        pace=pace,
+        rates=rates,
+        work=counted.values if counted else None,
+        size=size,
+        # An example is more work for a larger model, a floating-point operation is not.
+        models=bool(re.search("model|param", key)) and "flop" not in group[0].measured.key,
+        speedup=given.get("speed-up"),
+        efficiency=given.get("efficiency"),
+        words=words,
     )
     return scaling.kind(known)
 
@@ -57,6 +54,7 @@ def in_seconds(row: Row, asked: Asked) -> float:
     """Return the time of a row in seconds, by the unit of its cell, of the user, or of the heading, else seconds."""
     odd = "" if row.value.unit or row.unit or asked.unit else names.odd_unit(row.measured.heading)
     unit = odd or (row.value.unit or row.unit or asked.unit or row.measured.heading.unit or "s").lower()
+    unit = re.split(r"\s*(?:/|\bper\b)", unit)[0] if row.measured.heading.per else unit  # days/hour
     if odd or unit not in names.SECONDS:
         raise Refusal(
             f"{row.where}: {row.measured.name} is {as_given(row.cells[row.measured.place])}, "
@@ -68,7 +66,6 @@ def in_seconds(row: Row, asked: Asked) -> float:
 def throughput(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) -> tuple[list[float], str]:
     """Return the throughput of each row, and its unit."""
     measured = group[0].measured
-    workers = [row.workers for row in group]
     marked = [bool(row.value.unit or row.unit) for row in group]
     if chosen.measure in ("time", "throughput", "rate of one") and any(marked) and not all(marked):
         if not (measured.heading.unit or asked.unit):
@@ -77,32 +74,60 @@ def throughput(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) ->
                 f"{row.where}: {measured.name} has no unit while others have: give all of them theirs, or say --unit"
             )
     if chosen.measure == "time":
-        works = [(values, column) for column in chosen.of("count", "count of one") if (values := whole(group, column))]
-        work: list[float] | None = None
-        unit = ("steps" if re.search(r"step|iter", measured.key) else "runs") + "/s"
-        if works and not (measured.heading.per and measured.heading.per.split()[0] in works[0][1].key):
-            values, column = works[0]
-            total = (
-                [value * n for value, n in zip(values, workers)] if column.heading.meaning == "count of one" else values
-            )
-            held = scaling.kind(scaling.Evidence(workers, work=total))[1]
-            of_steps = "batch" in column.key and re.search(r"step|iter|batch", measured.key)
-            if of_steps or "about" in held or not held:
-                work, unit = total, "examples/s" if of_steps else f"{_noun(column)}/s"
-        if work is None and kind == "weak":
-            unit = f"{unit.removesuffix('/s')} of one worker/s"
-        return [
-            scaling.rate(kind, row.workers, in_seconds(row, asked), work[place] if work else None)
-            for place, row in enumerate(group)
-        ], unit
+        return _of_times(chosen, group, kind, asked)
     if chosen.measure in ("speed-up", "efficiency"):
-        values = [
-            row.value.value / 100 if row.value.unit == "%" or measured.heading.unit == "%" else row.value.value
-            for row in group
-        ]
-        if chosen.measure == "efficiency":
-            values = [value * row.workers for value, row in zip(values, group)]
-        return values, "times one worker"
+        return _of_ratios(chosen, group)
+    rates, unit = _of_rates(chosen, group, asked)
+    if not steps.rate_of_steps(unit) or measured.key == "throughput":  # the documented column is that of all
+        return rates, unit
+    counted = work.of_all(chosen, group, kind)
+    if counted and counted.batch:
+        return [rate * each for rate, each in zip(rates, counted.values)], "examples/s"
+    workers = [row.workers for row in group]
+    if kind != "weak" or scaling.grows(workers, rates):  # in weak scaling only a rate of the steps of all can grow
+        return rates, unit
+    each, unit = (counted.values, f"{counted.noun} x {unit}") if counted else (workers, _of_one_worker(unit))
+    return [rate * amount for rate, amount in zip(rates, each)], unit
+
+
+def _of_times(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) -> tuple[list[float], str]:
+    """Return the throughput from times: of the work if it does not follow from the kind, else of runs or steps."""
+    done, unit = steps.in_a_time(group[0].measured.heading)
+    workers = [row.workers for row in group]
+    each = [float(n) if kind == "weak" else 1.0 for n in workers]
+    counted = work.of_all(chosen, group, kind)
+    of_steps = counted and counted.batch and (unit == "steps/s" or "batch" in group[0].measured.key)
+    if counted and (of_steps or not scaling.follows(workers, counted.values)):
+        of_work = f"{counted.noun}/s" if unit.endswith("/s") else f"{counted.noun} x {unit}"
+        each, unit = counted.values, "examples/s" if of_steps else of_work
+    elif kind == "weak":
+        unit = _of_one_worker(unit)
+    return [done * amount / in_seconds(row, asked) for amount, row in zip(each, group)], unit
+
+
+def _of_one_worker(unit: str) -> str:
+    of, per, time = unit.partition("/")
+    return f"{of} of one worker{per}{time}"
+
+
+def _of_ratios(chosen: Chosen, group: Sequence[Row]) -> tuple[list[float], str]:
+    """Return speed-ups and efficiencies as throughput, in units of the workers to which they are relative."""
+    percent = group[0].measured.heading.unit == "%"
+    values = [row.value.value / 100 if percent or row.value.unit == "%" else row.value.value for row in group]
+    base = min(row.workers for row in group)
+    of_base = next(value for value, row in zip(values, group) if row.workers == base)
+    if chosen.measure == "efficiency":
+        values = [value / 100 for value in values] if of_base > 1.5 else values
+        of_base = of_base / 100 if of_base > 1.5 else of_base
+    relative = base > 1 and abs(of_base - 1) <= scaling.HELD / 10
+    if chosen.measure == "efficiency":
+        values = [value * row.workers / (base if relative else 1) for value, row in zip(values, group)]
+    return values, f"times {base} {names.plural(chosen.workers.heading.worker)}" if relative else "times one worker"
+
+
+def _of_rates(chosen: Chosen, group: Sequence[Row], asked: Asked) -> tuple[list[float], str]:
+    """Return the rates of all workers, as the table gives them or as those of one worker times the workers."""
+    measured = group[0].measured
     said = {row.unit for row in group if row.unit}
     in_cells = {row.value.unit.lower().rstrip("."): row.value.unit for row in group if row.value.unit}
     if len(said) > 1 or len(in_cells) > 1:
@@ -112,59 +137,39 @@ def throughput(chosen: Chosen, group: Sequence[Row], kind: str, asked: Asked) ->
             "or name series by --series-column"
         )
     unit = asked.unit or next(iter(said), "") or measured.heading.unit or next(iter(in_cells.values()), "")
-    unit = unit or ("examples/s" if measured.key == "throughput" else _noun(measured))
+    unit = unit or ("examples/s" if measured.key == "throughput" else work.noun_of(measured))
+    unit, worker = names.of_all(unit)
     rates = [row.value.value for row in group]
-    per = re.fullmatch(r"(.*\S)\s*(?:/|\bper\b)\s*(\S+?)", unit)
-    one = (names.worker(per[2]) if per else "") or (measured.heading.worker if chosen.measure == "rate of one" else "")
-    if chosen.measure == "rate of one" or one:
-        rates = [rate * n for rate, n in zip(rates, _of_whom(chosen, group, one))]
-        unit = per[1] if per and names.worker(per[2]) else unit
-    elif re.match(r"(steps?|it|its|iters?|iterations?|batches)\s*(/|\bper\b)", unit.lower()):
-        batches = [column for column in chosen.of("count", "count of one") if "batch" in column.key]
-        if batches and (sizes := whole(group, batches[0])):
-            of_one = batches[0].heading.meaning == "count of one"
-            rates = [rate * size * (n if of_one else 1) for rate, size, n in zip(rates, sizes, workers)]
-            unit = "examples/s"
+    if measured.heading.per and not chosen.named and max(rates) < scaling.CLEARLY * min(rates):
+        named = f"--throughput-column {measured.name!r} or --time-column {measured.name!r}"
+        raise Refusal(f"does not say whether {measured.name} is a rate or the time of what is simulated: say {named}")
+    if chosen.measure == "rate of one" or worker:
+        rates = work.times_workers(chosen, group, rates, worker or measured.heading.worker)
     return rates, unit
-
-
-def _of_whom(chosen: Chosen, group: Sequence[Row], one: str) -> list[float]:
-    """Return the number of workers of the kind ``one`` in each row, by which a rate of one is multiplied."""
-    if chosen.workers.heading.worker in (one, "worker") or one == "worker":
-        return [row.workers for row in group]
-    other = next((column for column in chosen.of("workers") if column.heading.worker == one), None)
-    if values := other and whole(group, other):
-        return values
-    if {one, chosen.workers.heading.worker} <= {"rank", "process", "worker"}:
-        return [row.workers for row in group]
-    raise Refusal(
-        f"has the rate of one {one} and no column of {one}s, but {chosen.workers.name}: "
-        "give that column, or the rate of all"
-    )
-
-
-def _noun(column: Column) -> str:
-    """Return what a column counts, by its name."""
-    bare = re.sub(r"\s*[(\[].*|\s*(/|\bper\b).*|_per_.*", "", column.heading.text)
-    words = [word for word in re.split(r"[\s_-]+", bare) if word.lower() not in _PLAIN]
-    return (
-        " ".join(words)
-        if column.heading.meaning in ("throughput", "rate of one", "count", "count of one") and words
-        else "units"
-    )
 
 
 def times(chosen: Chosen, group: Sequence[Row], asked: Asked) -> list[float | None]:
     """Return the seconds of each row; None if the table does not say how long its runs took."""
     if chosen.measure == "time":
         return [in_seconds(row, asked) for row in group]
-    beside = [column for column in chosen.of("time") if column.heading.rank < 2]
-    if not beside:
+    column = _time_beside(chosen, group)
+    if not column:
         return [None] * len(group)
-    column = beside[0]
     cells = numbers.column([row.cells[column.place] for row in group], column.comma or "thousands", time=True)
     unit = column.heading.unit
     return [
         cell.value * names.SECONDS.get((cell.unit or unit or "s").lower(), 1.0) if isinstance(cell, Number) else None
         for cell in cells
     ]
+
+
+def _time_beside(chosen: Chosen, group: Sequence[Row]) -> Column | None:
+    """Return the column of how long runs took beside their throughput: not one that was set, as the time step is."""
+    heading = group[0].measured.heading
+    of_steps = steps.rate_of_steps(heading.unit or heading.text)
+    for column in chosen.of("time"):
+        of_model = re.search(r"^time ?step|\bdt\b|simulated" + "|simulation|model" * of_steps, column.key)
+        values = whole(group, column) or []
+        if column.heading.rank < 2 and not of_model and len(set(values)) != 1:
+            return column
+    return None

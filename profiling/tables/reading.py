@@ -7,15 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from launch.errors import Refusal
-from profiling.tables import delimited, documents, doubts, latex, markdown, rates, series, unfinished
+from profiling.tables import delimited, documents, doubts, latex, markdown, names, rates, series, unfinished
 from profiling.tables.choice import Chosen, choose
 from profiling.tables.columns import Asked, Column
 from profiling.tables.grid import Grid, checked, upright
 from profiling.tables.numbers import Number
+from profiling.tables.products import with_product
 from profiling.tables.rows import Row, measured, whole
 from profiling.tables.series import Keys
 
+_REPORTS = ("report.md", "report.json", "table.tex", "index.html")  # what `rankloop report` writes beside its tables
 _NO_JSON = (".csv", ".tsv", ".md", ".org", ".tex")
+_NOT_READ = "is {}, which is not read: give the table as CSV, Markdown, LaTeX or JSON"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,10 @@ def read(path: Path, content: str, asked: Asked) -> Reading:
     Refusal
         If the table is ambiguous or contradicts itself; the message has the choices, and does not name the file.
     """
+    if "\x00" in content:
+        raise Refusal("is not text in UTF-8, as it has bytes that are zero: save it as UTF-8")
+    if path.name in _REPORTS and (path.parent / "runs.csv").is_file():
+        raise Refusal("is part of a report, and no table: give runs.csv or table.csv, which stand beside it")
     every = [unfinished.left_out(upright(checked(grid))) for grid in _grids(path, content)]
     found = _by_title([grid for grid in every if grid.rows])
     if not found:
@@ -106,23 +113,28 @@ def _by_title(grids: Sequence[Grid]) -> list[Grid]:
 
 def _grids(path: Path, content: str) -> list[Grid]:
     suffix, start = path.suffix.lower(), content.lstrip()[:1]
+    if re.search(r"^\s*\|={3,}\s*$", content, re.MULTILINE):
+        raise Refusal(_NOT_READ.format("AsciiDoc"))
     if suffix in (".json", ".jsonl", ".ndjson") or suffix not in _NO_JSON and start in ("{", "["):
         return documents.grids(content)
     if suffix not in (".csv", ".tsv") and (tables := latex.grids(content) or markdown.grids(content)):
         return tables
+    if re.search(r"<(table|html|tr|td)\b[^>]*>", content, re.IGNORECASE):
+        raise Refusal(_NOT_READ.format("HTML"))
     return delimited.grids(content)
 
 
 def _of_grid(path: Path, grid: Grid, asked: Asked, one_of_many: bool) -> Reading:
+    grid = grid if asked.workers_column else with_product(grid)
     chosen = choose(grid, asked)
-    reading = Reading(
-        notes=list(grid.notes), works=f"{chosen.workers.heading.worker or 'worker'}s".replace("processs", "processes")
-    )
+    reading = Reading(notes=list(grid.notes), works=names.plural(chosen.workers.heading.worker))
     found = measured(grid, chosen, asked, reading.notes)
     keys = series.told_apart(chosen, found, asked)
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in found:
         groups[series.name(row, keys, chosen, grid.title if one_of_many and grid.title else path.stem)].append(row)
+    if len(groups) > 1 and len({row.workers for row in found}) > 1:
+        _check_series(groups, keys)
     alone = [name for name, group in groups.items() if len({row.workers for row in group}) < 2]
     if len(alone) < len(groups) and chosen.name is None:
         for name in alone:
@@ -148,6 +160,16 @@ def _of_grid(path: Path, grid: Grid, asked: Asked, one_of_many: bool) -> Reading
     return reading
 
 
+def _check_series(groups: dict[str, list[Row]], keys: Keys) -> None:
+    """Refuse series of which none has two numbers of workers, as if each row of one series had a name of its own."""
+    if keys.columns and all(len({row.workers for row in group}) < 2 for group in groups.values()):
+        by = ", ".join(column.name for column in keys.columns)
+        raise Refusal(
+            f"has {len(groups)} series by {by}, of one number of workers each: if all rows are one series, say "
+            "--series-column none"
+        )
+
+
 def _counts(chosen: Chosen, row: Row) -> tuple[tuple[str, int], ...]:
     """Return how many nodes, GPUs, ranks there are in a row, as far as it says so."""
     counted = {chosen.workers.heading.worker: row.workers}
@@ -161,9 +183,9 @@ def _understood(
     chosen: Chosen, keys: Keys, kinds: Sequence[str], units: Sequence[str], count: int, asked: Asked
 ) -> str:
     """Return one line that says what was taken for what; it is empty for a table in the documented form."""
-    names = [chosen.workers.key, *(column.key for column in chosen.measured), chosen.kind.key if chosen.kind else ""]
+    keyed = [chosen.workers.key, *(column.key for column in chosen.measured), chosen.kind.key if chosen.kind else ""]
     read_as = _read_as(chosen)
-    documented = names == ["workers", "throughput", "kind"] and all(each.key == "name" for each in keys.columns)
+    documented = keyed == ["workers", "throughput", "kind"] and all(each.key == "name" for each in keys.columns)
     if documented and not asked and not read_as:
         if units[0] == (chosen.unit and "examples/s") or "/" not in units[0] or _is_said(chosen, units):
             return ""
@@ -172,7 +194,7 @@ def _understood(
     facts = [f"workers: {chosen.workers.name}", f"{what}: {called}{_in_unit(chosen, called, asked)}"]
     facts += list(dict.fromkeys(kinds))[:2]
     if chosen.measure in ("time", "throughput", "rate of one"):
-        facts.append(f"throughput in {' and '.join(dict.fromkeys(units))}{_multiplied(chosen, units, asked)}")
+        facts.append(f"throughput in {' and '.join(dict.fromkeys(units))}{_multiplied(chosen, asked)}")
     if keys.columns or len(chosen.measured) > 1 and not chosen.repeats:
         by = f" by {', '.join(column.name for column in keys.columns)}" if keys.columns else ""
         facts.append(f"{count} series{by}")
@@ -197,13 +219,15 @@ def _is_said(chosen: Chosen, units: Sequence[str]) -> bool:
     return chosen.unit is None or set(units) <= {str(cell).strip() for cell in chosen.unit.cells}
 
 
-def _multiplied(chosen: Chosen, units: Sequence[str], asked: Asked) -> str:
+def _multiplied(chosen: Chosen, asked: Asked) -> str:
     """Return a remark if a rate per worker was multiplied by the workers, else an empty text."""
     said = (
         asked.unit or next((str(cell) for cell in chosen.unit.cells if cell), "") if chosen.unit else asked.unit or ""
     )
-    if chosen.measure == "rate of one" or chosen.measure == "throughput" and said and said != units[0]:
-        return ", the rate of one worker times the workers" + (f" ({said} is per worker)" if said else "")
+    one = names.of_all(said)[1] or chosen.measured[0].heading.worker * (chosen.measure == "rate of one")
+    if one or chosen.measure == "rate of one":
+        of_one = f" ({said} is per {one})" if said else ""
+        return f", the rate of one {one or 'worker'} times the {names.plural(one)}{of_one}"
     return ""
 
 

@@ -14,6 +14,12 @@ from profiling.tables.counts import workers as numbers_of_workers
 from profiling.tables.grid import Grid, empty
 from profiling.tables.numbers import Number
 
+_STATISTIC = re.compile(
+    r"(avg|average|mean|geomean|med|median|std\.?|std ?dev|sd|var|variance|min|max|minimum|maximum|sum|total)\b.*",
+    re.IGNORECASE,
+)
+"""What stands in the column of repeats in lines that are of all of them."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -37,9 +43,12 @@ def measured(grid: Grid, chosen: Chosen, asked: Asked, notes: list[str]) -> list
     """Return the rows that were measured; add a note on each of the others."""
     counted = numbers_of_workers(chosen.workers)
     cells = {column.place: column.numbers(chosen.measure == "time") for column in chosen.measured}
-    rows, spread = [], False
+    rows: list[Row] = []
     for place, row in enumerate(grid.rows):
         workers = counted[place]
+        if of_all := _of_all(row.cells, chosen, grid):
+            notes.append(f"left out: {row.where}: {of_all.name} is {shown(row.cells[of_all.place])}")
+            continue
         for column in chosen.measured:
             value, cell = cells[column.place][place], row.cells[column.place]
             unit = "" if chosen.unit is None else str(row.cells[chosen.unit.place] or "").strip()
@@ -51,7 +60,7 @@ def measured(grid: Grid, chosen: Chosen, asked: Asked, notes: list[str]) -> list
                 raise Refusal(
                     f"{row.where}: {chosen.workers.name} is {as_given(counts)}; give a whole number, 1 or more"
                 )
-            if value is None:
+            if value is None or chosen.measure == "time" and isinstance(value, Number) and value.value <= 0:
                 notes.append(
                     f"left out: {row.where} ({text.plural(workers, 'worker')}): {column.name} is {shown(cell)}"
                 )
@@ -60,14 +69,33 @@ def measured(grid: Grid, chosen: Chosen, asked: Asked, notes: list[str]) -> list
                 clock = chosen.measure == "time" and isinstance(cell, str) and re.fullmatch(r"\s*\d+:\d\d\s*", cell)
                 advice = "say which these are, as in 0:10:30" if clock else "give a finite number above 0"
                 raise Refusal(f"{row.where}: {column.name} is {as_given(cell)}; {advice}")
-            spread = spread or value.spread
             kind = "" if chosen.kind is None or asked.kind else _kind_of(row.where, row.cells[chosen.kind.place])
             rows.append(Row(row.where, row.cells, workers, value, kind, unit, column))
-    if spread:
+    if labelled := next((row for row in rows if re.match(r"\d+\s*\(", _counts(row, chosen))), None):
+        notes.append(
+            f"{chosen.workers.name} is {_counts(labelled, chosen)} in {labelled.where}: read as {labelled.workers}"
+        )
+    if any(row.value.spread for row in rows):
         notes.append("what stands behind ± in the table is not used: intervals rest on repeats")
+    if remark := next((row for row in rows if row.value.remark), None):
+        cell = shown(remark.cells[remark.measured.place])
+        notes.append(f"what stands in brackets behind a number, as in {cell}, is not used")
     if not rows:
         raise Refusal(f"has no row that was measured ({'; '.join(notes[:3])})")
     return rows
+
+
+def _counts(row: Row, chosen: Chosen) -> str:
+    return str(row.cells[chosen.workers.place]).strip()
+
+
+def _of_all(cells: Sequence[Any], chosen: Chosen, grid: Grid) -> Column | None:
+    """Return the column of repeats by which a row is not one of them, but a mean or another number of them all."""
+    for column in chosen.of("repeat"):
+        if _STATISTIC.fullmatch(str(cells[column.place] or "").strip()):
+            if not all(_STATISTIC.fullmatch(str(row.cells[column.place] or "").strip()) for row in grid.rows):
+                return column
+    return None
 
 
 def _kind_of(where: str, cell: Any) -> str:

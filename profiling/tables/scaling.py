@@ -1,4 +1,4 @@
-"""Whether a series of a table scales weakly or strongly, and its times as throughput."""
+"""Whether a series of a table scales weakly or strongly."""
 
 import math
 import re
@@ -10,6 +10,7 @@ from launch.errors import Refusal
 HELD = 0.02  # relative difference up to which work counts as constant
 ABOUT = 1.6  # factor by which the work of a worker may differ in weak scaling: meshes cannot be cut anywhere
 CLEARLY = 1.25  # factor by which times must fall to rule out weak scaling
+_SAY = "say --kind weak (the work of a worker is held) or --kind strong (the work of all)"
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,11 @@ class Evidence:
 
     workers: Sequence[int]
     seconds: Sequence[float] | None = None
+    pace: Sequence[float] | None = None  # seconds of a step, from a rate of steps
     rates: Sequence[float] | None = None
     work: Sequence[float] | None = None  # work of all workers, in a unit that is proportional to it
     size: Sequence[float] | None = None  # size of the problem, such as the side of a mesh
+    models: bool = False  # whether the size is that of a model, with which the work of an example grows
     speedup: Sequence[float | None] | None = None
     efficiency: Sequence[float | None] | None = None
     words: Sequence[str] = ()  # texts around the table, those that say most first
@@ -34,30 +37,57 @@ def kind(known: Evidence) -> tuple[str, str]:
     Refusal
         If two pieces of evidence contradict each other, or the times show neither.
     """
-    found = [each for each in (_by_work(known), _by_both(known)) if each[0]]
-    said, size = _by_words(known.words), _by_size(known)
-    if said[0] and found and found[0][0] != said[0]:
-        raise Refusal(f"is of {said[0]} scaling, as {said[1]}, but {found[0][1]}: say --kind weak or --kind strong")
-    for each in (*found[:1], said, size, _by_given(known)):
-        if each[0]:
-            return each
-    if size[1] and known.seconds:
-        raise Refusal(
-            "has a problem that grows with the workers, but not as they do: say --kind weak (the work of a worker is "
-            "about the same) or --kind strong"
-        )
+    said, by_size = _by_words(known.words), _by_size(known)
+    found = [_by_work(known.workers, known.work), _by_both(known), said, by_size, _by_given(known)]
+    doubts = {each: doubt for each in found[:4] if (doubt := _against(known, each[0], each is said))}
+    likely = [each for each in found if each[0] and each not in doubts]
+    if said[0] and likely and likely[0][0] != said[0]:
+        raise Refusal(f"is of {said[0]} scaling, as {said[1]}, but {likely[0][1]}: {_SAY}")
+    if likely:
+        return likely[0]
+    for (kind, why), doubt in doubts.items():
+        raise Refusal(f"is of {kind} scaling, as {why}, but {doubt}: {_SAY}")
+    if by_size[1] and (known.seconds or known.pace or known.models):
+        raise Refusal(f"has a problem that grows with the workers, but not as they do: {_SAY}")
     return _by_times(known)
+
+
+def _against(known: Evidence, kind: str, said: bool) -> str:
+    """Return how the times contradict a kind. They cannot fall nearly as 1/workers in weak scaling; and if they do not
+    fall, scaling is strong only where that is said."""
+    times = known.seconds or known.pace
+    if not kind or not times:
+        return ""
+    workers, points = _points(known.workers, times)
+    growth = math.sqrt(workers[-1] / workers[0])
+    if kind == "weak" and points[0] > max(CLEARLY, growth) * points[-1] and (known.seconds or not said):
+        return "the times fall with the workers" if known.seconds else "the rate of steps grows with the workers"
+    if kind == "strong" and not _fall(workers, points) and not said:
+        return "the times do not fall" if known.seconds else "the rate of steps does not grow"
+    return ""
+
+
+def _points(workers: Sequence[int], times: Sequence[float]) -> tuple[list[int], list[float]]:
+    """Return the numbers of workers in rising order, and the shortest time of each."""
+    points: dict[int, float] = {}
+    for n, seconds in zip(workers, times):
+        points[n] = min(seconds, points.get(n, math.inf))
+    return sorted(points), [points[n] for n in sorted(points)]
+
+
+def _fall(workers: Sequence[int], points: Sequence[float]) -> bool:
+    """Return whether times by rising workers fall: clearly, or by what is much for as few more workers."""
+    return points[0] >= min(CLEARLY, math.sqrt(workers[-1] / workers[0])) * min(points)
 
 
 def _spread(values: Sequence[float]) -> float:
     return max(values) / min(values) if values and min(values) > 0 else math.inf
 
 
-def _by_work(known: Evidence) -> tuple[str, str]:
-    workers = known.workers
-    if known.work and min(known.work) > 0:
-        of_one = _spread([work / n for work, n in zip(known.work, workers)])
-        of_all = _spread(known.work)
+def _by_work(workers: Sequence[int], work: Sequence[float] | None) -> tuple[str, str]:
+    if work and min(work) > 0:
+        of_one = _spread([each / n for each, n in zip(work, workers)])
+        of_all = _spread(work)
         if of_all <= 1 + HELD:
             return "strong", "the work of all is the same in all rows"
         if of_one <= 1 + HELD:
@@ -83,7 +113,7 @@ def _by_size(known: Evidence) -> tuple[str, str]:
 
 def _by_both(known: Evidence) -> tuple[str, str]:
     """Decide by time x throughput, which is the work."""
-    if not known.seconds or not known.rates:
+    if not known.seconds or not known.rates or known.pace:
         return "", ""
     work = [seconds * rate for seconds, rate in zip(known.seconds, known.rates)]
     of_one, of_all = _spread([each / n for each, n in zip(work, known.workers)]), _spread(work)
@@ -95,8 +125,12 @@ def _by_both(known: Evidence) -> tuple[str, str]:
 
 
 def _by_words(words: Sequence[str]) -> tuple[str, str]:
+    """Decide by weak or strong before scaling ("weak parallel scaling"), and in a name also before no other word
+    ("amg_weak"): weak lensing says nothing."""
     for text in words:
-        said = {kind for kind in ("weak", "strong") if re.search(rf"(?<![a-z]){kind}(?![a-z])", text.lower())}
+        name = r"|[\s_-]*(?![\s_-]|[^\W\d_])" if len(re.findall(r"[^\W\d_]+", text)) <= 5 else ""
+        after = rf"(?:[\s_/,-]+[^\W\d_]+){{0,2}}?[\s_/,-]*(?:scal|speed|effic){name}"
+        said = {kind for kind in ("weak", "strong") if re.search(rf"(?<![^\W_]){kind}(?={after})", text.lower())}
         if len(said) == 1:
             return said.pop(), "the words around it say"
     return "", ""
@@ -104,11 +138,11 @@ def _by_words(words: Sequence[str]) -> tuple[str, str]:
 
 def _by_given(known: Evidence) -> tuple[str, str]:
     """Decide by the speed-up or efficiency that stands beside times, from which it follows for one kind only."""
-    if not known.seconds:
+    if not (times := known.seconds or known.pace):
         return "", ""
     base = known.workers.index(min(known.workers))
     share = [n / known.workers[base] for n in known.workers]
-    gain = [known.seconds[base] / seconds for seconds in known.seconds]
+    gain = [times[base] / seconds for seconds in times]
     for values, strong, weak, what in (
         (known.efficiency, [g / s for g, s in zip(gain, share)], gain, "efficiency"),
         (known.speedup, gain, [g * s for g, s in zip(gain, share)], "speed-up"),
@@ -134,20 +168,26 @@ def _by_given(known: Evidence) -> tuple[str, str]:
 
 
 def _by_times(known: Evidence) -> tuple[str, str]:
+    if known.pace and len(set(known.workers)) > 1 and not _fall(*_points(known.workers, known.pace)):
+        raise Refusal(f"has a rate of steps that falls or stays the same: {_SAY}")
     if not known.seconds or known.rates or len(set(known.workers)) < 2:
         return "", ""
-    points: dict[int, float] = {}
-    for n, seconds in zip(known.workers, known.seconds):
-        points[n] = min(seconds, points.get(n, math.inf))
-    first, best = points[min(points)], min(points.values())
-    if first >= CLEARLY * best:
+    _, points = _points(known.workers, known.seconds)
+    if points[0] >= CLEARLY * min(points):
         return "strong", "the times fall"
-    raise Refusal("has times that do not fall: say --kind weak (the work of a worker is held) or --kind strong")
+    raise Refusal(f"has times that do not fall: {_SAY}")
 
 
-def rate(kind: str, workers: int, seconds: float, work: float | None) -> float:
-    """Return the work per second: of ``work`` if given, else in units of all the work (strong) or a worker's (weak)."""
-    return (work if work is not None else workers if kind == "weak" else 1.0) / seconds
+def follows(workers: Sequence[int], work: Sequence[float]) -> bool:
+    """Return whether some work is exactly that of weak or of strong scaling, so that the kind says all of it."""
+    why = _by_work(workers, work)[1]
+    return bool(why) and "about" not in why
+
+
+def grows(workers: Sequence[int], rates: Sequence[float]) -> bool:
+    """Return whether a throughput clearly grows with the workers."""
+    _, points = _points(workers, [1 / rate for rate in rates])
+    return points[0] >= CLEARLY * points[-1]
 
 
 def fallen(workers: Sequence[int], rates: Sequence[float]) -> str:

@@ -62,20 +62,9 @@ def told_apart(chosen: Chosen, rows: Sequence[Row], asked: Asked) -> Keys:
             keys.remove(max(keys, key=lambda column: len({str(row.cells[column.place]) for row in rows})))
     if chosen.kind and len({row.kind for row in rows}) > 1 and not chosen.name and not _documented(chosen):
         keys.append(chosen.kind)
-    parameter = of_one = None
-    for column in chosen.of("size", "count", "shape", "workers", "count of one"):
-        if column.is_text or not _varies(column, rows):
-            continue
-        clash = _clash(rows, keys, lambda row, column=column: row.number(column))
-        if not clash:
-            continue
-        whole, one = (
-            _spans(rows, keys, lambda row, column=column, by=by: _part(row, column, by)) for by in (False, True)
-        )
-        if column.heading.meaning in ("size", "count") and one > whole:
-            of_one = column
-        keys.append(column)
-        parameter = parameter or (column if column.heading.meaning in ("size", "count", "count of one") else None)
+    sizes, of_one = _by_numbers(chosen, rows, keys)
+    keys += sizes
+    parameter = next((each for each in sizes if each.heading.meaning in ("size", "count", "count of one")), None)
     if not chosen.name:
         for column in chosen.of("unknown", "passed over"):
             if column.is_text or not _varies(column, rows):
@@ -91,6 +80,38 @@ def told_apart(chosen: Chosen, rows: Sequence[Row], asked: Asked) -> Keys:
                     f"--series-column {column.name!r}, or --series-column none"
                 )
     return Keys(tuple(keys), of_one, parameter)
+
+
+def _by_numbers(chosen: Chosen, rows: Sequence[Row], keys: Sequence[Column]) -> tuple[list[Column], Column | None]:
+    """Return the columns of sizes and workers by which rows of one number of workers differ, and which is by worker.
+
+    Of several that tell such rows apart, the one whose values appear with the most numbers of workers is taken: only
+    with two or more of them is it a series.
+    """
+    among = [column for column in chosen.of("shape", "size", "count", "workers", "count of one") if not column.is_text]
+    among = [column for column in among if _varies(column, rows)]
+    among.sort(key=lambda column: (column.heading.meaning == "workers", column.place))
+    found: list[Column] = []
+    of_one = None
+    while True:
+        spans: list[tuple[float, Column, bool]] = []
+        known = [*keys, *found]
+        for column in among:
+            clash = _clash(rows, known, lambda row, column=column: row.number(column))
+            whole, one = (
+                _spans(rows, known, lambda row, column=column, by=by: _part(row, column, by)) for by in (False, True)
+            )
+            # Rows of another size are another series even where they have other numbers of workers.
+            splits = len(groups(rows, [*known, column])) > len(groups(rows, known))
+            if not clash and not (column.heading.meaning == "size" and whole >= 2 and splits):
+                continue
+            by_worker = column.heading.meaning in ("size", "count") and one > whole
+            spans.append((one if by_worker else whole, column, by_worker))
+        if not spans:
+            return sorted(found, key=lambda column: column.place), of_one
+        _, best, by_worker = max(spans, key=lambda each: each[0])
+        found.append(best)
+        of_one = best if by_worker else of_one
 
 
 def _documented(chosen: Chosen) -> bool:

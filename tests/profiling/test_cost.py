@@ -90,6 +90,23 @@ def test_the_verbs_show_costs_only_where_they_are_asked(study, capsys):
     assert row["price"]["high"] == pytest.approx(3 * row["gpu_hours"]["high"])
 
 
+def test_the_price_of_an_hour_is_not_the_price_of_a_run(tmp_path, capsys):
+    run = studies.make(tmp_path / "study", nodes=(2,), repeats=1) / "n2-r1"  # 30 s, without GPUs
+    assert main(["summary", str(run), "--price", "2.5EUR/GPU-hour"]) == 0
+    shown = capsys.readouterr().out
+    assert "of the whole run: not known: price" in shown and "no GPUs were asked for: state a node-hour" in shown
+    assert main(["summary", str(run), "--json", "--price", "2.5EUR/GPU-hour"]) == 0
+    made = json.loads(capsys.readouterr().out)["cost"]
+    assert "price" not in made and made["tariff"]["price"] == 2.5
+    assert main(["summary", str(run), "--price", "12EUR/node-hour"]) == 0
+    assert "of the whole run: 0.2 EUR" in capsys.readouterr().out
+
+
+def test_a_carbon_intensity_needs_no_price(study, capsys):
+    assert main(["summary", str(study / "n4-r1"), "--carbon-intensity", "500g/kWh"]) == 0
+    assert "of the whole run: 0.008 kWh of GPU energy, 0.004 kg of CO2e\n" in capsys.readouterr().out
+
+
 def test_costs_of_a_table_are_refused(tmp_path, capsys):
     table = tmp_path / "t.csv"
     table.write_text("workers,throughput,kind\n1,10,weak\n2,19,weak\n4,36,weak\n")

@@ -132,6 +132,15 @@ def test_a_prediction_is_written_down_and_scored_later(capsys, table, tmp_path):
     assert "kind" in run(capsys, "score", saved, table)[2]
 
 
+def test_a_table_of_throughput_that_does_not_say_its_kind_has_that_of_the_prediction(capsys, tmp_path):
+    table, saved = tmp_path / "t.csv", tmp_path / "prediction.json"
+    table.write_text("workers,throughput\n1,100\n2,190\n4,350\n8,600\n")
+    assert run(capsys, "predict", table, "--kind", "weak", "--workers", "16", "--save", saved)[0] == 0
+    table.write_text(f"{table.read_text()}16,1100\n")
+    status, out, err = run(capsys, "score", saved, table)
+    assert status == 0 and " 1100 " in out, err
+
+
 def test_a_prediction_for_nodes_is_not_scored_by_numbers_of_gpus(capsys, tmp_path):
     saved, nodes, gpus = tmp_path / "prediction.json", tmp_path / "nodes.csv", tmp_path / "gpus.csv"
     rows = "\n1,100\n2,52\n4,28\n8,17\n"
@@ -162,8 +171,8 @@ def test_a_prediction_for_nodes_is_not_scored_by_numbers_of_gpus(capsys, tmp_pat
         (["predict", "{table}", "--workers", "16", "--confidence", "1"], "--confidence is 1"),
         (["predict", "{table}", "--workers", "16", "--confidence", "high"], "'high' is not a number"),
         (["predict", "{table}", "--worker", "16"], "did you mean '--workers'?"),
-        (["predict", "--workers", "16"], "predict needs STUDY|TABLE"),
-        (["predict", "{table}", "{table}", "--workers", "16"], "predict needs STUDY|TABLE"),
+        (["predict", "--workers", "16"], "predict needs a STUDY or a TABLE"),
+        (["predict", "{table}", "{table}", "--workers", "16"], "predict needs a STUDY or a TABLE"),
         (["predict", "{table}", "--workers", "16", "--save", "/nowhere/x.json"], "cannot write /nowhere/x.json"),
         (["predict", "{table}", "--workers", "16", "--series", "no"], "has no series 'no'"),
         (["report", "/nowhere.csv"], "cannot read /nowhere.csv"),

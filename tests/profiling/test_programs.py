@@ -69,6 +69,45 @@ def test_three_keys_are_enough(tmp_path: Path, keys: dict, scaling: str, unit: s
         mllog.run([str(folder / "n2-r1")])
 
 
+def uneven(folder: Path, scaling: str = "weak", **plan: object) -> Path:
+    """A study whose last rank takes twice as long as the others for each step of its own."""
+    made = study(folder, scaling, examples=8)
+    for run in made.glob("n*-r*"):
+        studies.change_json(run / "run.json", **plan)
+        file = max((run / "steps").iterdir(), key=lambda path: path.name)
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        lines[1::2] = [line | {"seconds": 0.2} for line in lines[1::2]]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return made
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_of_ranks_that_do_not_wait_for_each_other_the_slowest_counts_everywhere(tmp_path: Path, independent: bool):
+    folder = uneven(tmp_path / "study", "strong", independent=independent)
+    series, _ = inputs.series(folder, None)
+    assert [point.throughput for point in series.points] == pytest.approx([80, 160])
+    for run, ranks in (("n1-r1", 2), ("n2-r2", 4)):
+        result = reported(RunDir(folder / run), ranks)
+        assert result["throughput_examples_per_s"] == pytest.approx(40 * ranks)  # as in the report
+        assert result["slowest_to_fastest_rank"] == pytest.approx(2)
+        timed = steps.read(RunDir(folder / run), ranks)
+        assert timed.rank == ranks - 1 and timed.lengths == pytest.approx(0.2)
+    notes = runs.notes(runs.read(folder))
+    (said,) = [line for line in notes if "slowest rank takes 2 times as long" in line]
+    assert "its time counts" in said and ("on their own" in said) == independent
+    assert [line for line in notes if line.startswith("weak scaling, although strong was asked for")]
+
+
+def test_of_many_steps_the_last_ones_of_each_rank_are_compared(tmp_path: Path):
+    run = finished(tmp_path / "run", 2, 1)
+    shutil.rmtree(run.steps)
+    run.steps.mkdir()
+    for node in range(2):
+        many = [{"step": step, "start": 1.7e9, "seconds": 0.1 + 0.1 * node, "examples": 1} for step in range(3000)]
+        append(run.node_steps(node), *(line | {"rank": 2 * node + r} for line in many for r in range(2)))
+    assert reported(run, 4)["throughput_examples_per_s"] == pytest.approx(4 / 0.2)
+
+
 def plain(folder: Path, seconds: dict[int, float], scaling: str = "weak", repeats: int = 2, **results: dict) -> Path:
     """A study without steps, on one node of two ranks and more; ``results`` by "n<nodes>" are those of their runs."""
     entries = []
@@ -184,6 +223,31 @@ def test_a_speed_where_the_work_grows_is_times_the_work(tmp_path: Path):
     printing(folder, fom, v=[10, 9, 8], atoms=[1000, 1500, 2000])
     with pytest.raises(Refusal, match="neither the work per rank .* nor that of all"):
         inputs.series(folder, None)
+
+
+def recording(folder: Path, fom: dict, batch, **metrics: list[float]) -> Path:
+    """A study of a program that records steps of 0.05 s and prints figures."""
+    studies.make(folder, repeats=2, seconds=lambda ranks, repeat: 0.05, batch=batch)
+    for path in folder.glob("n*-r*"):
+        studies.change_json(path / "run.json", kind="program")
+        (path / "training.json").unlink()
+    printing(folder, fom, **metrics)
+    return folder
+
+
+def test_recorded_work_counts_for_what_is_printed(tmp_path: Path):
+    speed = recording(
+        tmp_path / "speed", {"v": figure("speed", "ns/day")}, lambda ranks: 100 * ranks, v=[5.0, 5.0, 4.0]
+    )
+    series, _ = inputs.series(speed, None)
+    assert (series.unit, series.kind) == ("examples x ns/day", "weak")
+    assert [point.throughput for point in series.points] == pytest.approx([500, 1000, 1600])
+    form = json.loads(report.run([str(speed), "--json"]))["committees"][1]
+    assert form["header"][-1] == "node-hours / examples x ns" and float(form["rows"][1][-1]) == pytest.approx(0.048)
+    time = recording(tmp_path / "time", {"t": figure("time", "s")}, lambda ranks: 100, t=[10.0, 5.0, 2.5])
+    series, _ = inputs.series(time, None)  # although the study was called weak scaling
+    assert (series.unit, series.kind) == ("runs/s", "strong")
+    assert [point.throughput for point in series.points] == pytest.approx([0.1, 0.2, 0.4])
 
 
 @pytest.mark.parametrize("kind", ["rate", "time"])

@@ -260,6 +260,22 @@ def test_markdown_has_every_table_and_figure(report):
     assert "4 nodes: 5 of 6 repeats are in the table" in text
 
 
+def test_a_table_of_the_ranks_alone_is_left_out_and_its_lines_are_kept(tmp_path):
+    folder = studies.make(tmp_path / "bare", nodes=(1, 2), repeats=2)
+    for path in folder.glob("n*/steps/*.jsonl"):
+        studies.change(path, lambda step: {k: v for k, v in step.items() if k not in {"input_seconds", "own_seconds"}})
+    for path in folder.glob("n*/result.json"):
+        studies.change_json(path, phases_s={})
+        studies.change_json(path.with_name("env.json"), gpus=["H100"], driver=None)
+    reporting.run([str(folder)])
+    marked, page, tex = ((folder / "report" / name).read_text() for name in ("report.md", "index.html", "table.tex"))
+    for title in ("Where the time goes", "Use, energy, memory and quality"):
+        assert re.search(rf"## {title}\n\nLeft out, as ", marked)
+        assert re.search(rf"<h2>{title}</h2>\s*<ul class=.notes.><li>Left out, as ", page)
+        assert f"% {title}: Left out, as " in tex and rf"\caption{{{title}" not in tex
+    assert "| GPUs | H100 |" in marked
+
+
 def test_committees_get_their_columns(capsys, tmp_path, report):
     text = (report / "report.md").read_text()
     assert "| Number of cores | Wall clock time | Number of Nodes | Number of process |" in text

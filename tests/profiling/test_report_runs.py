@@ -212,6 +212,26 @@ def test_clocks_that_jumped_are_told_and_change_no_number(study):
     assert rates(study) == before
 
 
+def test_steps_that_do_not_begin_within_the_run_are_told(study):
+    studies.change(study / "n1-r1" / "steps" / "node0.jsonl", lambda line: line | {"start": line["start"] - 1.7e9})
+    (said,) = [line for line in notes(study) if "lies outside the run" in line]
+    assert "n1-r1" in said and "before it began" in said and "Unix seconds" in said
+
+
+@pytest.mark.parametrize("examples", [1.5, 0.1])
+def test_examples_need_not_be_whole(study, examples: float):
+    before = rates(study)
+    for path in study.glob("n*/steps/*.jsonl"):
+        studies.change(path, lambda line: line | {"examples": examples})
+    for path in study.glob("n*-r*"):
+        (path / "training.json").unlink()
+        studies.change_json(path / "run.json", kind="program")
+    found = rates(study)
+    assert found.keys() == before.keys() and all(
+        rate == pytest.approx(before[name] * examples / 8) for name, rate in found.items()
+    )
+
+
 def _double(run):
     path = run / "steps" / "node0.jsonl"
     studies.change(run / "steps" / "node1.jsonl", lambda line: line | {"rank": 0})

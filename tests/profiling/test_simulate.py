@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from launch.errors import Refusal
 from launch.record.rundir import RunDir
+from launch.record.writing import publish_json
 from profiling.__main__ import main
 from profiling.cli import simulate
 from profiling.simulation import allreduce, description, jitter, simulator, step_model
@@ -371,6 +372,23 @@ def test_bad_words_are_refused_in_one_line(capsys, words, says):
 def test_a_run_that_does_not_tell_its_gradients_is_refused(tmp_path):
     run = studies.run(tmp_path / "old", 1, 8, 0.05)
     with pytest.raises(Refusal, match="does not tell its gradients"):
+        step_model.of_run(run)
+
+
+def test_a_published_model_is_found_beside_a_folder_of_runs(tmp_path, monkeypatch, capsys):
+    studies.run(tmp_path / "runs" / "a", 1, 8, 0.05)
+    monkeypatch.chdir(tmp_path)
+    assert main(["simulate", PUBLISHED[0], "--nodes", "1"]) == 0, capsys.readouterr().err
+    assert main(["simulate", "nothing", "--nodes", "1"]) == 2
+
+
+def test_the_run_of_a_program_has_no_layers(tmp_path):
+    run = studies.run(tmp_path / "program", 1, 8, 0.05)
+    publish_json(run.run_json, {**run.record(), "kind": "script"})
+    run.training_json.unlink()
+    with pytest.raises(
+        Refusal, match="program is not the run of a workload, so its layers are not known: give one, or"
+    ):
         step_model.of_run(run)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -56,8 +57,8 @@ def test_points_are_sorted_by_the_mean_and_none_is_hidden(tmp_path: Path):
     assert (best["repeats"], best["mean"], best["sd"], best["best_run"]) == (1, 0.9, None, "n1-2")
     assert (second["mean"], second["best"], second["worst"]) == (pytest.approx(0.6), 0.7, 0.5)
     assert second["sd"] == pytest.approx(0.02**0.5) and others == [None, None]
-    reach = 12.7062 * 0.1  # of two repeats: Student's t of one degree of freedom
-    assert second["interval"]["high"] - second["mean"] == pytest.approx(reach, rel=1e-4)
+    reach = math.exp(12.7062 * math.log(0.7 / 0.5) / 2)  # of two repeats: Student's t of one degree of freedom
+    assert second["interval"]["high"] / second["mean"] == pytest.approx(reach, rel=1e-4)
     whys = {left["run"]: left["why"] for left in content["left_out"]}
     assert whys == {"n1-3": "its accuracy is nan", "n1-4": "planned", "n1-5": "it has no accuracy"}
     shown = table.run([str(folder), "--by", "accuracy"])
@@ -115,6 +116,29 @@ def test_seeds_are_repeats_nodes_are_points_and_six_make_an_interval(tmp_path: P
     (begun / "events.jsonl").write_text('{"event": "started", "time": 1.7e9}')
     os.utime(begun / "result.json", (1.7e9 + 5, 1.7e9 + 5))
     assert asked(tmp_path / "s", "--by", "time")["points"][0]["figures"]["time"]["worst"] == pytest.approx(7)
+
+
+def test_the_interval_of_what_is_positive_in_all_runs_does_not_go_below_zero(tmp_path: Path):
+    runs = [(1, {"x": "a"}, {"took": 0.1, "change": -1.0}), (1, {"x": "a"}, {"took": 0.16, "change": 2.0})]
+    folder = made(tmp_path / "s", runs)
+    interval = asked(folder, "--by", "took")["points"][0]["figures"]["took"]["interval"]
+    reach = math.exp(12.7062 * math.log(1.6) / 2)
+    assert (interval["low"], interval["high"]) == pytest.approx((0.13 / reach, 0.13 * reach), rel=1e-4)
+    assert "Student's t of the logarithms" in table.run([str(folder), "--by", "took"])
+    signed = asked(folder, "--by", "change")
+    interval = signed["points"][0]["figures"]["change"]["interval"]
+    assert (interval["low"], interval["high"]) == pytest.approx((0.5 - 12.7062 * 1.5, 0.5 + 12.7062 * 1.5), rel=1e-4)
+    assert not signed["logarithms"]
+
+
+def test_the_throughput_of_a_printed_time_sorts_too(tmp_path: Path):
+    runs = [(1, {"x": x}, {"time": float(x)}) for x in ("4", "2")]
+    folder = made(tmp_path / "s", runs, units={"time": "s"}, unit="runs/s")
+    for name, rate in (("n1-0", 0.25), ("n1-1", 0.5)):
+        studies.change_json(folder / name / "result.json", throughput=rate)
+    content = asked(folder, "--by", "throughput")
+    assert [point["figures"]["throughput"]["mean"] for point in content["points"]] == [0.5, 0.25]
+    assert content["units"] == {"throughput": "runs/s"}
 
 
 def test_the_interval_of_a_mean_moves_with_its_values():

@@ -64,9 +64,12 @@ def test_no_digit_of_a_cell_is_lost(cell):
         (["406+/-2", "12.5 ± 0.3"], [406, 12.5]),
         (["**1.39×**", "98.4%", "206.7*", "`7`", "~12"], [1.39, 98.4, 206.7, 7, 12]),
         (
-            ["2.16× (108 %)", "12 (3)", "1/2", "12-14", "3 4", "1.2.3"],
-            ["2.16× (108 %)", "12 (3)", "1/2", "12-14", "3 4", "1.2.3"],
+            ["2.16× (108 %)", "12 (3)", "(3)", "1/2", "12-14", "3 4", "1.2.3"],
+            [2.16, 12, "(3)", "1/2", "12-14", "3 4", "1.2.3"],
         ),
+        (["1", "1.93 ± 1%", "3.7 ± 2 %"], [1, 1.93, 3.7]),
+        (["1 024,5", "2 011,3"], [1024.5, 2011.3]),
+        ([">3600", "≥ 24 h", "n.d.", "k.A.", "TO", "abgebrochen"], [None] * 6),
         (
             [
                 "",
@@ -102,11 +105,32 @@ def test_cells(cells, meant):
         ("01 min, 11.5 sec", 71.5),
         ("1h 2m", 3720),
         ("12:25", "12:25"),
+        ("2h10", 7800),
+        ("1h23m", 4980),
+        ("0 days 01:23:04.5", 4984.5),
+        ("1 day, 2:03:04", 93784),
+        ("00:01:58,3", 118.3),
+        ("118.3 sec.", 118.3),
     ],
 )
 def test_spans_of_time(cell, seconds):
     assert read(cell, time=True) == [seconds]
     assert read("31:00", "1:02:00", "0:46.5", time=True) == [1860, 3720, 46.5]
+    assert read("1h23m", "42m", time=True) == [4980, 2520]
+    (alone,) = numbers.column(["42m"], time=True)
+    assert isinstance(alone, Number) and (alone.value, alone.unit) == (42, "m")
+
+
+def test_a_percentage_of_a_spread_is_not_that_of_its_number():
+    units = [
+        [cell.unit for cell in numbers.column(cells) if isinstance(cell, Number)]
+        for cells in (
+            ["1", "1.93 ± 1%"],
+            ["100 %", "95 ± 1 %"],
+            ["95 % ± 1 %"],
+        )
+    ]
+    assert units == [["", ""], ["%", "%"], ["%"]]
 
 
 def test_commas_that_may_be_either_are_not_guessed():

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from profiling.__main__ import main
+from tests.profiling import studies
 
 pytest.importorskip("matplotlib")
 
@@ -65,6 +66,15 @@ def test_the_forms_of_committees_have_what_the_table_says(tmp_path):
     assert prace["header"] == ["Number of cores", "Wall clock time", "Number of Nodes", "Number of process"]
     assert prace["rows"][1] == ["N/A", "7560 s", "2", "N/A"]
     assert access["rows"][1][:4] == ["2", "N/A", "8", "7560"] and access["rows"][1][-1] == "4.2"
+
+
+@pytest.mark.parametrize(
+    "words", [["report"], ["report", "--scaling", "strong"], ["predict", "--nodes", "4", "--scaling", "weak"]]
+)
+def test_a_run_is_not_taken_for_a_table(tmp_path, capsys, words):
+    run = studies.run(tmp_path / "run", 1, 8, 0.05)
+    assert main([words[0], str(run.path), *words[1:]]) == 2
+    assert f"{run.path} is a run, and a table is that of a study: " in capsys.readouterr().err
 
 
 def test_options_of_studies_are_not_for_tables(tmp_path, capsys):

@@ -1,18 +1,19 @@
-"""How far and how fast a run is, from the last steps that its rank 0 has recorded."""
+"""How far and how fast a run is, from the last steps that its ranks have recorded."""
 
 import contextlib
-import itertools
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from launch.record.contents import StepRecord
+from launch.record.contents import StepRecord, TrainingRecord
 from launch.record.files import Unreadable, read_end
 from launch.record.performance.figures import UNCOUNTED, UNIT
 from launch.record.performance.steps import StepReader, of_rank0
 from launch.record.rundir import RunDir
 
-_TAIL = 65536  # bytes of steps/ that are read: some hundred steps
+_TAIL = 65536  # bytes that are read of a file of rank 0: some hundred steps
+_OTHERS, _OTHERS_TAIL = 16, 8192  # how many files of other ranks are read, which stand for all, and bytes of each
 _WINDOW_S = 20.0  # period over which the throughput is averaged
 
 
@@ -39,43 +40,63 @@ def pace(run: RunDir, begin: Sequence[int] = (0, 0)) -> Pace:
     begin : pair of int
         Bytes to skip at the beginning of the files of rank 0, because they belong to earlier attempts.
     """
-    training, recorded = None, []
+    training: TrainingRecord | None = None
+    reader, recorded = None, list[StepRecord]()
     with contextlib.suppress(Unreadable):
         training = run.training()
     with contextlib.suppress(Unreadable):
         reader = StepReader(run)
         for path, skipped in zip(of_rank0(run), begin):
             recorded += reader.steps(path, read_end(path, _TAIL, skipped).split(b"\n"))
-    newest_first = (step for step in reversed(recorded) if step["rank"] == 0)
-    last = next(newest_first, None)
-    known = Pace(last and last["step"], loss=last and last.get("loss"))
+    own = [step for step in recorded if step["rank"] == 0]
+    if not own or reader is None:
+        return Pace(steps=training["steps"], epochs=training["epochs"]) if training else Pace()
+    last = own[-1]
+    known = Pace(last["step"], loss=last.get("loss"))
+    timed = _recent(own)
+    seconds = sum(step["seconds"] for step in timed)
+    rate = len(timed) / seconds if seconds > 0 else None
     if training:
         known = known._replace(steps=training["steps"], epochs=training["epochs"])
-    if last is None:
-        return known
-    since = last["start"] - _WINDOW_S
-    recent = itertools.takewhile(
-        lambda step: step["attempt"] == last["attempt"] and step["start"] >= since, newest_first
-    )
-    timed = [step["seconds"] for step in (last, *recent) if not step.get("compiled") and math.isfinite(step["seconds"])]
-    rate = len(timed) / sum(timed) if sum(timed) > 0 else None
-    if training:
         known = known._replace(epoch=round(last["step"] / training["steps_per_epoch"], 3))
         if rate:
             left = max(0.0, (training["steps"] - last["step"]) / rate)
             known = known._replace(throughput=rate * training["global_batch"], left_s=left)
     elif rate and "examples" in last:
-        known = known._replace(throughput=rate * last["examples"] * _recording(run, recorded))
+        known = known._replace(throughput=_examples_per_s(reader, run, recorded, last["attempt"]))
     elif rate:  # the rank's own rate, as it is not known whose work a step is
         known = known._replace(throughput=rate, unit=UNCOUNTED["strong"])
     return known
 
 
-def _recording(run: RunDir, of_first_node: Sequence[StepRecord]) -> int:
-    """Return how many ranks record steps: all, or only rank 0, whose examples are then those of all."""
-    others = any(step["rank"] for step in of_first_node)
-    with contextlib.suppress(Unreadable, OSError):
-        plan = run.record()
-        if others or any(path not in of_rank0(run) for path in run.steps.iterdir()):
-            return plan["nodes"] * plan["ranks_per_node"]
-    return 1
+def _recent(steps: Sequence[StepRecord]) -> list[StepRecord]:
+    """Return the last timed steps of a rank, from the attempt of the very last."""
+    last = steps[-1]
+    of_window = (s for s in steps if s["attempt"] == last["attempt"] and s["start"] >= last["start"] - _WINDOW_S)
+    return [step for step in of_window if not step.get("compiled") and math.isfinite(step["seconds"])]
+
+
+def _examples_per_s(reader: StepReader, run: RunDir, first: Sequence[StepRecord], attempt: float) -> float | None:
+    """Return the examples that all ranks together compute in a second, from the steps of the first node and the last
+    steps of other files; None if a rank does not count its examples."""
+    others = [path for path in reader.files() if path not in of_rank0(run)]
+    read, more = others[:_OTHERS], list[StepRecord]()
+    for path in read:
+        with contextlib.suppress(Unreadable):
+            more += reader.steps(path, read_end(path, _OTHERS_TAIL).split(b"\n"))
+    total = _sum(first, attempt) + _sum(more, attempt) * len(others) / max(len(read), 1)
+    return total if math.isfinite(total) else None
+
+
+def _sum(steps: Sequence[StepRecord], attempt: float) -> float:
+    """Return the sum of the examples per second of the ranks that have made steps in an attempt; NaN if they are not
+    known."""
+    of_rank: dict[float, list[StepRecord]] = defaultdict(list)
+    for step in steps:
+        if step["attempt"] == attempt:
+            of_rank[step["rank"]].append(step)
+    total = 0.0
+    for own in map(_recent, of_rank.values()):
+        if seconds := sum(step["seconds"] for step in own):
+            total += sum(step.get("examples", math.nan) for step in own) / seconds
+    return total

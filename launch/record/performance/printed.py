@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from launch.plan import figures, patterns
 from launch.plan.figures import Figure
-from launch.record.files import lines_from_end
+from launch.record.files import lines_from_end, size_of
 from launch.record.rundir import RunDir
 
 NO_UNIT = "no unit"
 """The unit of a rate for which none is given."""
 
+_GLANCE = 65536  # bytes of a log that are searched for what other ranks printed too
 _LINE = 65536  # bytes of a line that are searched, from its end
 _LABEL = re.compile(rb"\s*([0-9]{1,9}): ?")
 _COLOUR = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")  # and other cursor movements of a terminal, which nobody sees
@@ -32,6 +33,7 @@ class Found(NamedTuple):
 
     value: float
     unit: str  # empty if it has none
+    of_ranks: str = ""  # if several ranks have printed it and none was asked for: "all", or that whose number counts
 
 
 class NotFound(Exception):
@@ -45,8 +47,12 @@ def find(
     nodes: int,
     ranks_per_node: int,
     begins: Sequence[int] = (),
+    on_their_own: bool = False,
 ) -> Found:
     """Find a figure in the logs of an attempt, each after as many bytes as ``begins`` has for its node.
+
+    If no ranks were asked for, and all of them have printed it and work ``on_their_own``, it is that of all together.
+    Otherwise it is that of the lowest rank that has printed it.
 
     Raises
     ------
@@ -58,29 +64,52 @@ def find(
     pattern = patterns.compiled(name, figure["pattern"])
     group, ranks, take = patterns.group(pattern), figure.get("ranks"), figures.take(figure)
     last = ranks == "all" or take == "last"  # only the last number of each rank counts
+    every = ranks == "all" or ranks is None and on_their_own
     found: dict[int, _Numbers] = {}
     for node in range(nodes) if ranks in (None, "all") else [int(ranks) // ranks_per_node]:
         own = range(node * ranks_per_node, (node + 1) * ranks_per_node)
-        wanted = set(own) if ranks == "all" else {own[0] if ranks is None else int(ranks)}
-        for rank, match in _matches(run.node_log(node), begins[node] if node < len(begins) else 0, pattern):
+        wanted = set(own) if every else {own[0] if ranks is None else int(ranks)}
+        for rank, match in _matches(run.node_log(node), _begin(begins, node), pattern):
             if rank not in (own if ranks in (None, "all") else wanted) or last and rank in found:
                 continue
             found.setdefault(rank, _Numbers()).read(match, group, figure.get("unit", ""))
             if last and not wanted - found.keys():
                 break
-        if found and ranks is None:
+        if found and not every:
             break
     if not found:
         of_rank = "" if ranks in (None, "all") else f" of rank {ranks}"
         raise NotFound(f"its pattern matches nothing that the ranks printed{of_rank}")
-    if ranks != "all":
-        return found[min(found)].reduced(take)
-    if len(found) < nodes * ranks_per_node:
+    if every and len(found) == nodes * ranks_per_node:
+        together = _Numbers()
+        for numbers in found.values():
+            together.add(numbers.reduced("last" if ranks == "all" else take))
+        if ranks == "all":
+            return together.reduced(take)
+        return together.reduced(figures.over_ranks(figure))._replace(of_ranks="all")
+    if ranks == "all":
         raise NotFound(f"{len(found)} of {nodes * ranks_per_node} ranks have printed it")
-    together = _Numbers()
-    for numbers in found.values():
-        together.add(numbers.reduced("last"))
-    return together.reduced(take)
+    lowest = min(found)
+    several = len(found) > 1 or ranks is None and _others(run, lowest, nodes, ranks_per_node, begins, pattern)
+    return found[lowest].reduced(take)._replace(of_ranks=str(lowest) if several else "")
+
+
+def _begin(begins: Sequence[int], node: int) -> int:
+    return begins[node] if node < len(begins) else 0
+
+
+def _others(
+    run: RunDir, lowest: int, nodes: int, ranks_per_node: int, begins: Sequence[int], pattern: re.Pattern[bytes]
+) -> bool:
+    """Return whether other ranks have printed a figure too, by the ends of the logs of the lowest one's node and the
+    next: what all ranks print, these print as well."""
+    first = lowest // ranks_per_node
+    for node in range(first, min(first + 2, nodes)):
+        log, own = run.node_log(node), range(node * ranks_per_node, (node + 1) * ranks_per_node)
+        begin = max(_begin(begins, node), size_of(log) - _GLANCE)
+        if any(rank != lowest and rank in own for rank, _ in _matches(log, begin, pattern)):
+            return True
+    return False
 
 
 class _Numbers:

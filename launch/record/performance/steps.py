@@ -19,10 +19,8 @@ from typing import Any, cast
 
 from launch.record.contents import Event, PlanRecord, Result, StepRecord
 from launch.record.files import Unreadable, decoded, open_file, read_end
+from launch.record.performance.times import Apart, LowestRank
 from launch.record.rundir import RunDir
-
-WARM_UP = 0.1
-"""The fraction of a run's steps, from the first one, that is not timed: caches fill, clocks rise, allocators grow."""
 
 _NEEDED = {"step", "start", "seconds"}
 _COUNTED = ("rank", "attempt", "examples")  # may be left out, but must be numbers if present
@@ -92,7 +90,7 @@ class StepReader:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise Unreadable(path, error.strerror or str(error)) from None
+            raise Unreadable(path, error) from None
 
     def steps(self, path: Path, lines: Iterable[bytes]) -> Iterator[StepRecord]:
         """Yield the steps in lines of a file."""
@@ -157,7 +155,8 @@ def reported(run: RunDir, size: int) -> Result:
     """Return the steps, throughput, metrics and phases that the program of a finished run has recorded.
 
     The throughput is taken over the steps of the lowest rank that has recorded any, without the first tenth of them,
-    with the examples of all ranks. If only one of several ranks has recorded steps, its examples count as those of all.
+    with the examples of all ranks. If ranks do not wait for each other, the time is that of the slowest one. If only
+    one of several ranks has recorded steps, its examples count as those of all.
 
     Parameters
     ----------
@@ -167,7 +166,8 @@ def reported(run: RunDir, size: int) -> Result:
         Number of ranks of the run.
     """
     ended = time.time()
-    lowest = _LowestRank()
+    lowest, apart = LowestRank(), Apart()
+    known: dict[float, float] = {}  # the timed steps of the lowest rank
     examples: dict[int, Counter[float | None]] = defaultdict(Counter)  # by rank, how many steps had each number
     try:
         reader = StepReader(run)
@@ -179,8 +179,12 @@ def reported(run: RunDir, size: int) -> Result:
             whole = not lowest.seconds
             for record in reader.read(path) if whole else reader.steps(path, _last_lines(path)):
                 examples[int(record["rank"])][record.get("examples")] += 1
+                apart.add(record)
                 if whole:
                     lowest.add(record)
+            if whole:
+                known = lowest.timed()
+            apart.end_file(known)
     found: Result = {}
     metrics: dict[str, Any] = {}
     for rank in sorted(reader.metrics, reverse=True):
@@ -199,51 +203,20 @@ def reported(run: RunDir, size: int) -> Result:
         )
     if troubles:
         found["troubles"] = troubles
+    started = next((event["time"] for event in reversed(run.events("started"))), ended)
     if not lowest.seconds:
-        started = next((event["time"] for event in reversed(run.events("started"))), ended)
         return found | {"phases_s": {"run": round(ended - started, 3)}}
     batches = [each.most_common(1)[0][0] for each in examples.values()]
     found["steps"] = len(lowest.seconds)
-    timed = [lowest.seconds[step] for step in sorted(lowest.seconds) if lowest.seconds[step] > 0]
-    timed = timed[max(1, round(WARM_UP * len(timed))) :]
+    timed = known.values()
     if timed and len(batches) in (1, size) and (batch := sum(each or math.nan for each in batches)) > 0:
-        found["throughput_examples_per_s"] = round(batch * len(timed) / sum(timed), 6)
-    return found | {"phases_s": lowest.phases(run, ended)}
+        found["throughput_examples_per_s"] = round(batch * len(timed) / (apart.slowest * sum(timed)), 6)
+        if apart.ratio > 1:
+            found["slowest_to_fastest_rank"] = round(apart.ratio, 6)
+    return found | {"phases_s": lowest.phases(started, ended)}
 
 
 def _last_lines(path: Path) -> list[bytes]:
     """Return the last complete lines of a file."""
     tail = read_end(path, _TAIL)
     return tail.split(b"\n")[len(tail) == _TAIL :]
-
-
-class _LowestRank:
-    """The steps of the lowest rank so far."""
-
-    def __init__(self) -> None:
-        self._rank = math.inf
-        self._clear()
-
-    def _clear(self) -> None:
-        self.seconds: dict[float, float] = {}  # by step, the seconds in its last attempt; 0 if not timed
-        self._attempt, self._first, self._stepping = 0.0, math.inf, 0.0  # the last attempt: see `phases`
-
-    def add(self, record: StepRecord) -> None:
-        if record["rank"] > self._rank:
-            return
-        if record["rank"] < self._rank:
-            self._rank = record["rank"]
-            self._clear()
-        if record["attempt"] > self._attempt:
-            self._attempt, self._first, self._stepping = record["attempt"], math.inf, 0.0
-        timed = 0 < record["seconds"] < math.inf and not record.get("compiled") and not record.get("traced")
-        self.seconds[record["step"]] = record["seconds"] if timed else 0.0
-        self._first = min(self._first, record["start"])
-        self._stepping += max(0.0, record["seconds"]) if record["seconds"] < math.inf else 0.0
-
-    def phases(self, run: RunDir, ended: float) -> dict[str, float | None]:
-        """Return the seconds of the last attempt: before its first step, in steps, and the rest."""
-        started = next((event["time"] for event in reversed(run.events("started"))), ended)
-        start = max(0.0, self._first - started)
-        other = max(0.0, ended - started - start - self._stepping)
-        return {"start": round(start, 3), "train": round(self._stepping, 3), "other": round(other, 3)}
