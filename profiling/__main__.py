@@ -53,6 +53,8 @@ if __name__ == "__main__":
             sys.stdout.flush()
         except BrokenPipeError:  # the reader has seen enough: `| head`
             streams.drop_output()
+        except OSError as error:
+            sys.exit(f"profiling: cannot write to standard output ({error.strerror})")
         sys.exit(0)
 
     from launch.__main__ import entry

@@ -84,7 +84,7 @@ def rows(study: Study, kind: str) -> list[dict[str, Any]]:
 
 
 def _steps(run: Run) -> dict[str, Any]:
-    seconds = run.steps.rank0_seconds
+    seconds = run.steps.lengths
     return {
         "global_batch": run.steps.examples,
         "steps_timed": len(run.steps.number),

@@ -53,6 +53,7 @@ def series(
 ) -> tuple[Series, Study | None]:
     """Return one series of a table or a study and, for a study, the runs behind it."""
     if not is_study(path):
+        tables.refuse_run(path)
         if scaling:
             raise Refusal(f"--scaling is for studies, and {path} is a table: say --kind")
         return tables.read(path, name, asked), None

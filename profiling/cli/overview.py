@@ -33,6 +33,7 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
     found = usage(run.readings, *span, {POWER, *_OF_GPU, *_OF_PROCESS, *_OF_HOST, *_OF_SAMPLER})
     noted = notes.read(run)
     of_result = run.result() or {}
+    missing = coverage.without_gpus(found, noted, of_result.get("nodes", plan["nodes"]), plan)
     made = figures.of_result(of_result)
     throughput, unit = (made.value, made.unit) if made and of_result.get("throughput") else (None, None)
     if throughput is None and of_steps["steps"]:
@@ -57,7 +58,7 @@ def document(run: RunDir, known: Known) -> dict[str, Any]:
         "units": of_result.get("units") or {},
         "troubles": of_result.get("troubles") or [],
         **of_steps,
-        "gpus": _gpus(cards(found), noted, throughput if unit == figures.UNIT else None),
+        "gpus": _gpus(found, noted, throughput if unit == figures.UNIT else None, missing),
         "processes": _spread([used for used in found if used.rank is not None], _OF_PROCESS),
         "hosts": _spread([used for used in found if used.rank is None and used.device is None], _OF_HOST),
         "recording": _recording(run, plan, found, noted, known.under_way),
@@ -110,21 +111,22 @@ def _spread(found: Sequence[Usage], names: Sequence[str]) -> dict[str, Any]:
     return spread
 
 
-def _gpus(found: Sequence[Usage], noted: Notes, throughput: float | None) -> dict[str, Any]:
+def _gpus(used: Sequence[Usage], noted: Notes, throughput: float | None, missing: Sequence[int]) -> dict[str, Any]:
     """Summarise the GPUs that the ranks hold. If these are instances (MIG), the cards of which they are a part supply
-    what only a whole card reports."""
+    what only a whole card reports. If GPUs of some nodes are ``missing``, the energy per example is not known."""
+    found = cards(used)
     held = [used for used in found if used.device not in noted.whole]
     spread = _spread(found, (POWER, *_OF_GPU)) | _spread(held, ("memory_peak_bytes",))
     whole = [used for used in found if used.device in noted.whole]
     if whole:
         spread["whole_cards"] = len(whole)
     powered = [used for used in found if POWER in used.numbers]
-    spread["doubts"] = doubts(found, noted.whole)
+    spread["doubts"] = doubts(found, noted.whole, missing)
     if powered:
         spread["power_of_all_w"] = sum(used.numbers[POWER] for used in powered)
         # A counter of energy is more exact than readings of power now and then.
         spread["energy_is"] = " and ".join(sorted({used.power.way for used in powered if used.power}))
-        if throughput:
+        if throughput and not missing:
             spread["joules_per_example"] = sum(used.energised_w for used in powered) / throughput
     return spread
 

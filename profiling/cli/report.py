@@ -1,5 +1,5 @@
-"""python -m profiling report STUDY|TABLE: the scaling table, with intervals; of a study also STUDY/report/, of a table
-that folder which --out names.
+"""python -m profiling report STUDY|TABLE: the scaling table, with intervals; a report is written as well: for a study
+into STUDY/report/, for a table into the folder that --out names.
 
 For a study of several series, or of one number of nodes, it is the table of its points, as in `table`.
 """
@@ -94,6 +94,7 @@ def _reported(argv: Sequence[str]) -> tuple[str, bool]:
 
 def _of_table(path: Path, chosen: Options) -> str:
     """Return the table of one series or of all; with ``--out``, also write the whole report."""
+    tables.refuse_run(path)
     if chosen.by or chosen.scaling or chosen.against or chosen.remark and not chosen.out:
         own = {"--scaling": chosen.scaling, "--by": chosen.by, "--against": chosen.against, "--remark": chosen.remark}
         option = next(name for name, value in own.items() if value)

@@ -1,5 +1,9 @@
-"""python -m profiling score PREDICTIONS TABLE: predictions against what was measured since."""
+"""python -m profiling score PREDICTIONS|STUDY TABLE|STUDY: predictions against what was measured since.
 
+The predictions are those of a file that predict --save has written, or those that are recorded in a study.
+"""
+
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +28,14 @@ class Options(Named):
 
 def run(argv: Sequence[str]) -> str:
     """Return what the verb prints."""
-    (saved, path), chosen = options.with_files(Options, argv, ["PREDICTIONS", "TABLE"])
+    (saved, path), chosen = options.with_files(Options, argv, ["PREDICTIONS|STUDY", "TABLE|STUDY"])
     predictions = log.read(saved)
     name = chosen.series
     if name is None and predictions[0]["series"] in inputs.names(path):
         name = predictions[0]["series"]
     series, _ = inputs.series(path, name)
+    if not series.kind:  # a table of throughput need not say it
+        series = dataclasses.replace(series, kind=predictions[0]["kind"])
     for key in ("kind", "unit"):
         if all(prediction[key] != getattr(series, key) for prediction in predictions):
             raise Refusal(

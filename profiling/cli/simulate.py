@@ -46,6 +46,15 @@ class Options(Named):
     series: str | None = None  # which series, if the study has several
     json: bool = False  # print JSON
 
+    def path(self, word: str) -> Path:
+        """Return the path for a word, as for all verbs; the name of a published model stays as it is."""
+        try:
+            return super().path(word)
+        except Refusal:
+            if description.is_published(word):
+                return Path(word)
+            raise
+
 
 def run(argv: Sequence[str]) -> str:
     """Return what the verb prints."""

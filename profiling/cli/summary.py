@@ -32,7 +32,8 @@ def run(argv: Sequence[str]) -> str:
     if tariff:
         plan = run.record()
         gpus = plan.get("gpus_per_node", 0) * plan["nodes"]
-        document["cost"] = {**asdict(tariff), **cost.of_runs([run], tariff)[0], "notes": tariff.notes(gpus)}
+        costs = cost.of_runs([run], tariff)[0]
+        document["cost"] = {"tariff": asdict(tariff), **costs, "notes": tariff.notes(gpus)}
     return json.dumps(document, indent=1) if chosen.json else as_text(document)
 
 
@@ -158,8 +159,7 @@ def _notes(document: dict[str, Any]) -> list[str]:
         many = "s" * (gpus.get("whole_cards", gpus["count"]) != 1)
         notes.append(f"{count}{many}: {power} W together{each} ({_WAYS.get(gpus['energy_is'], gpus['energy_is'])})")
     if costs := document.get("cost"):
-        said = [f"{text.number(costs[key])} {unit}" for key, unit in _costs(costs["currency"]) if key in costs]
-        notes += [f"of the whole run: {', '.join(said) or 'no energy was read'}", *costs["notes"]]
+        notes += [f"of the whole run: {_costs(costs)}", *costs["notes"]]
     notes += _some(gpus["doubts"], "gpus.doubts")
     if "sampler_cores" in recording:
         notes.append(
@@ -187,8 +187,13 @@ _WAYS = {
 }
 
 
-def _costs(currency: str) -> list[tuple[str, str]]:
-    return [("energy_kwh", "kWh of GPU energy"), ("carbon_kg", "kg of CO2e"), ("price", currency or "in price")]
+def _costs(costs: dict[str, Any]) -> str:
+    tariff = costs["tariff"]
+    units = {"energy_kwh": "kWh of GPU energy", "carbon_kg": "kg of CO2e", "price": tariff["currency"] or "in price"}
+    asked = {"CO2e": ("carbon_kg", tariff["kg_per_kwh"]), "price": ("price", tariff["price"])}
+    unknown = [name for name, (key, given) in asked.items() if given is not None and key not in costs]
+    known = [f"{text.number(costs[key])} {unit}" for key, unit in units.items() if key in costs]
+    return "; ".join([", ".join(known)] * bool(known) + [f"not known: {', '.join(unknown)}"] * bool(unknown))
 
 
 def _some(lines: list[str], key: str) -> list[str]:

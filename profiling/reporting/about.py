@@ -68,10 +68,11 @@ def _machine(plan: PlanRecord, environment: Surroundings) -> dict[str, str]:
     own_job = plan["backend"] == "slurm"  # a step runs in the partition of the job that it is part of
     partition = f", partition {plan.get('partition')}" if plan.get("partition") and own_job else ""
     gpus = sorted(set(environment.get("gpus") or []))
+    driver = [f"driver {version}"] if (version := environment.get("driver")) else []
     return {
         "where": f"site {plan.get('site')}, backend {plan['backend']}{partition}",
         "processor": f"{environment.get('cpu', 'unknown')}, {environment.get('cores', '?')} cores on the first node",
-        "GPUs": f"{', '.join(gpus)}, driver {environment.get('driver')}" if gpus else "none",
+        "GPUs": ", ".join([*gpus, *driver]) if gpus else "none",
         "system": environment.get("system", "unknown"),
         "modules": ", ".join(environment.get("modules") or []),
         "environment": " ".join(

@@ -13,7 +13,7 @@ PREDICTED = "Prediction, not measured"
 
 
 class Block(NamedTuple):
-    """A table with its title above and its notes below."""
+    """A table with its title above and its notes below; without a header it is the notes alone."""
 
     title: str
     header: list[str]
@@ -96,7 +96,9 @@ def _block(
                 column.title.partition(" [")[0].partition("{")[0]
             )
     left_out = [f"Left out, as {reason}: {', '.join(titles).removesuffix('.')}." for reason, titles in empty.items()]
-    return Block(title, header, rows, [*(meaning if len(having) > 1 else ()), *left_out, *(after or [])])
+    if len(having) == 1:  # of the ranks, which alone say nothing
+        return Block(title, [], [], [*left_out, *(after or [])])
+    return Block(title, header, rows, [*meaning, *left_out, *(after or [])])
 
 
 def _quality(document: dict[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ _UNCOUNTED = "the program counts no examples"
 _NO_WORK = "the program reports no work (a figure of merit of that kind)"
 _REPLAY = "it needs a replay on an ideal network"
 _NO_GPU = "no GPU was read"
+_NO_POWER = "the power of all GPUs of a run is not known"
 _NO_GPM = "no GPU told its activity (GPM, Hopper and newer)"
 _NO_READINGS = "no reading tells it"
 _NO_FLOPS = "the operations of the network could not be counted"
@@ -70,8 +71,8 @@ COST = (
     Column("gpu_utilisation", "GPU use", "percent", _NO_GPU),
     Column("sm_activity", "SM activity", "percent", _NO_GPM),
     Column("tensor_activity", "tensor activity", "percent", _NO_GPM),
-    Column("power_w", "GPU power [W]", absent=_NO_GPU),
-    Column("energy_per_example_j", "GPU energy [J/example]", absent=_NO_GPU, of="steps"),
+    Column("power_w", "GPU power [W]", absent=_NO_POWER),
+    Column("energy_per_example_j", "GPU energy [J/example]", absent=_NO_POWER, of="steps"),
     Column("peak_memory_bytes", "peak GPU memory [GiB]", "gib", _NO_GPU),
     Column("peak_rss_bytes", "peak memory per rank [GiB]", "gib", _NO_READINGS),
     Column("mfu", "MFU", "percent", _NO_FLOPS, of="steps"),
@@ -123,6 +124,7 @@ def absent(rows: Sequence[dict[str, Any]], unread: str = "") -> dict[str, str]:
     known = (column for column in (*SCALING, *TIME, *COST) if column.absent)
     reasons = {column.key: column.absent for column in known if all(row[column.key] is None for row in rows)}
     instead = {_NO_GPU: unread, _NO_GPM: unread, _NO_READINGS: unread}
+    instead[_NO_POWER] = instead.get(reasons.get("gpu_utilisation", "")) or reasons.get("gpu_utilisation") or ""
     instead[_IDLE] = reasons.get("communication_share") or reasons.get("input_share") or ""
     return {key: instead.get(why) or why for key, why in reasons.items()}
 

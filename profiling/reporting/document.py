@@ -98,7 +98,7 @@ def _now() -> str:
 
 def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
     """Return what the figures show of a point: the lengths of its steps, and where the time of its runs went."""
-    seconds = np.concatenate([run.steps.rank0_seconds for run in runs])
+    seconds = np.concatenate([run.steps.lengths for run in runs])
     first, middle, third = np.quantile(seconds, (0.25, 0.5, 0.75))
     reach = 1.5 * (third - first)
     beyond = seconds[(seconds < first - reach) | (seconds > third + reach)]
@@ -113,7 +113,7 @@ def _point(ranks: int, runs: Sequence[Run]) -> dict[str, Any]:
         },
         "beyond_fences": len(beyond),
         "farthest_s": [float(value) for value in np.sort(farthest)],
-        "run_medians_s": [float(np.median(run.steps.rank0_seconds)) for run in runs],
+        "run_medians_s": [float(np.median(run.steps.lengths)) for run in runs],
         "throughputs": [run.throughput for run in runs],
         "step_s": _parts_of_step(runs),
         "phases_s": {name: float(np.mean([each[name] for each in phases])) for name in names},

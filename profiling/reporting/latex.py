@@ -16,6 +16,9 @@ def tables(document: dict[str, Any]) -> str:
     """Return the content of table.tex."""
     lines = [f"% {blocks.title(document)}, made {document['made']}. It needs \\usepackage{{booktabs,graphicx}}."]
     for block in blocks.blocks(document):
+        if not block.header:
+            lines += ["", *(f"% {block.title}: {note}" for note in block.notes)]
+            continue
         caption = " ".join([f"{block.title} ({document.get('series', document['study'])}).", *block.notes])
         lines += [
             "",

@@ -23,7 +23,8 @@ def report(document: dict[str, Any], figures: "dict[str, Plot]") -> str:
     for block in blocks.blocks(document):
         header = [safe(cell) for cell in block.header]
         rows = [[safe(cell) for cell in row] for row in block.rows]
-        lines += [f"## {block.title}", "", text.markdown(header, rows), "", *(f"{note}  " for note in block.notes), ""]
+        table = [text.markdown(header, rows), ""] if header else []
+        lines += [f"## {block.title}", "", *table, *(f"{note}  " for note in block.notes), ""]
     lines += ["## Figures", ""] if figures else []
     for name, plot in figures.items():
         lines += [f"![{plot.title}](figures/{name}.svg)", "", f"**{plot.title}.** {plot.caption}", ""]

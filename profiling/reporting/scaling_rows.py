@@ -33,7 +33,7 @@ def rows(study: Study, table: Sequence[scaling.Row], tariff: Tariff = NO_TARIFF)
 
 
 def _median(run: Run) -> float:
-    return float(np.median(run.steps.rank0_seconds))
+    return float(np.median(run.steps.lengths))
 
 
 def _of_runs(runs: Sequence[Run], spread: confidence.Spread) -> dict[str, Any]:

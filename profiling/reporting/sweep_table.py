@@ -32,9 +32,10 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
     shown = study.figures if figure is None else [figure]
     small = {name: study.smallest_is_best(name) if smallest is None else smallest for name in shown}
     points, scatter = [], None if figure is None else study.scatter(figure)
+    logarithms = figure is not None and study.logarithms(figure)
     for place, point in enumerate(study.points):
         spread = scatter and scatter.of(place)
-        known = {name: point.summary(name, small[name], figure is not None, spread) for name in shown}
+        known = {name: point.summary(name, small[name], figure is not None, spread, logarithms) for name in shown}
         points.append(
             {
                 "nodes": point.nodes,
@@ -57,6 +58,7 @@ def document(study: Sweep, by: str | None = None, smallest: bool | None = None) 
         "confidence": sweep.LEVEL,
         "pooled": bool(scatter and scatter.pooled),
         "alike": scatter and scatter.alike,
+        "logarithms": logarithms,
         "points": points,
         "runs": [
             {
@@ -183,7 +185,8 @@ def notes(content: dict[str, Any]) -> list[str]:
         if any(2 <= summary["repeats"] < confidence.FEWEST for summary in reached):
             test = "" if content["alike"] is None else f" (Bartlett's test: p = {text.number(content['alike'], 2)})"
             alike = f"pooled over the points, as they vary alike{test}" if content["pooled"] else f"of each point{test}"
-            lines.append(f"intervals of few repeats: Student's t from the run-to-run variance {alike}")
+            of = " of the logarithms" if content["logarithms"] else ""
+            lines.append(f"intervals of few repeats: Student's t{of} from the run-to-run variance {alike}")
     elif any(summary["sd"] is not None for point in points for summary in point["figures"].values()):
         lines.append("mean ± standard deviation of the sample, over the repeats")
     if any("seed" in run["values"] for run in content["runs"]):

@@ -55,6 +55,11 @@ class _Description:
     transport: dict[str, Any] = field(default_factory=dict)
 
 
+def is_published(name: str) -> bool:
+    """Return whether a description of this name comes with the toolkit."""
+    return (PUBLISHED / f"{name}.toml").is_file()
+
+
 def read(path: Path) -> StepModel:
     """Read a description file, or one in profiling/simulation/published that is given by its name.
 
@@ -63,7 +68,7 @@ def read(path: Path) -> StepModel:
     Refusal
         If there is no such file, a key is unknown, or a value has the wrong type.
     """
-    if not path.is_file() and (PUBLISHED / f"{path}.toml").is_file():
+    if not path.is_file() and is_published(str(path)):
         path = PUBLISHED / f"{path}.toml"
     if not path.is_file():
         published = ", ".join(sorted(each.stem for each in PUBLISHED.glob("*.toml")))

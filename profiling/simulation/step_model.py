@@ -61,6 +61,11 @@ def of_run(run: RunDir) -> StepModel:
         If the run is not finished, cannot be timed, or was made before gradients were recorded.
     """
     result, training = run.result(), run.training()
+    if training is None and run.record().get("kind") != "workload":
+        raise Refusal(
+            f"{run.path} is not the run of a workload, so its layers are not known: give one, or a model such as "
+            "resnet50-dlperf"
+        )
     if result is None or training is None:
         raise Refusal(f"{run.path} has not finished as a training: give a run with result.json and training.json")
     ranks, gradients = result.get("ranks", 1), training.get("gradients")

@@ -1,14 +1,19 @@
 """Which parts of a run were not read: a sampler that was killed, that hangs in a driver or that has crashed with it."""
 
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from launch.record.contents import Event
+from launch.record.contents import Event, PlanRecord
 from launch.record.rundir import RunDir
 from profiling import text
 from profiling.telemetry import readings
 from profiling.telemetry.notes import Notes
+from profiling.telemetry.usage import Usage
+
+if TYPE_CHECKING:
+    import duckdb
 
 _LATE_S = 2.0  # s, and two readings: how early a good sampler may stop before the end
 _START_S = 30.0  # s until all ranks of a node may have started
@@ -21,6 +26,13 @@ class _Read(NamedTuple):
     first: float  # Unix seconds
     last: float
     count: int
+    seconds: float  # from first to last by a clock that nobody sets
+    longest: float  # longest time between two readings, where that clock was not recorded and some are missing
+
+
+class _Gap(NamedTuple):
+    line: str
+    seconds: float = 0.0  # that nothing was read for; readings that are missing in between are none of these
 
 
 def gaps(run: RunDir, nodes: int, hz: float, notes: Notes, under_way: bool) -> list[str]:
@@ -40,10 +52,34 @@ def gaps(run: RunDir, nodes: int, hz: float, notes: Notes, under_way: bool) -> l
         Whether the run goes on, so that readings should reach to this moment.
     """
     lines = [_hang(*hang) for hang in notes.hangs]
-    if hz <= 0:
-        return lines
-    found = {(one.node, one.attempt): one for one in _found(run)}
-    for attempt, (begin, end) in _attempts(run.events(), found.values(), under_way).items() if found else ():
+    return lines + [gap.line for gap in _gaps(run, nodes, hz, notes, under_way)[0]]
+
+
+def unread_share(run: RunDir, nodes: int, hz: float, notes: Notes) -> float:
+    """Return the share of the time of a run's nodes, in all attempts, in which they were not read."""
+    found, seconds = _gaps(run, nodes, hz, notes, under_way=False)
+    return sum(gap.seconds for gap in found) / seconds if seconds else 0.0
+
+
+def without_gpus(found: Iterable[Usage], notes: Notes, nodes: int, plan: PlanRecord) -> list[int]:
+    """Return the nodes of which not every rank's GPU was read, in a run of which any GPU was.
+
+    A GPU that was read may report no power: an MI250X is two of which one reports that of both.
+    """
+    gpus = [one for one in found if one.device]
+    instances = any((one.device or "").startswith("MIG-") for one in gpus)
+    # A rank may hold several GPUs. Those that no rank holds are not read.
+    least = min(plan.get("gpus_per_node", 0), 1 if instances else plan["ranks_per_node"])
+    read = Counter(one.node for one in gpus)
+    return [node for node in range(nodes) if read[node] < least or node in notes.lacking] if gpus else []
+
+
+def _gaps(run: RunDir, nodes: int, hz: float, notes: Notes, under_way: bool) -> tuple[list[_Gap], float]:
+    """Return the gaps, and the seconds of all nodes in all attempts."""
+    lines: list[_Gap] = []
+    found = {(one.node, one.attempt): one for one in _found(run, hz)} if hz > 0 else {}
+    attempts = _attempts(run.events(), found.values(), under_way) if found else {}
+    for attempt, (begin, end) in attempts.items():
         unread, later = [], f", attempt {attempt}" if attempt > 1 else ""
         for node in range(nodes):
             ended = (node, attempt) in notes.ended
@@ -53,20 +89,30 @@ def gaps(run: RunDir, nodes: int, hz: float, notes: Notes, under_way: bool) -> l
                 unread.append(node)
         if unread:
             some = ", ".join(map(str, unread[:8])) + (f" and {len(unread) - 8} more" if len(unread) > 8 else "")
-            lines.append(f"not read: node{'s' * (len(unread) > 1)} {some}{later}")
-    return lines
+            line = f"not read: node{'s' * (len(unread) > 1)} {some}{later}"
+            lines.append(_Gap(line, len(unread) * (end - begin)))
+    return lines, nodes * sum(end - begin for begin, end in attempts.values())
 
 
-def _of_node(where: str, one: _Read, begin: float, end: float, hz: float, ended: bool) -> Iterable[str]:
+def _of_node(where: str, one: _Read, begin: float, end: float, hz: float, ended: bool) -> Iterable[_Gap]:
     of = f"of {text.number(end - begin, 3)} s"
-    if one.first - begin > _START_S and one.first - begin > 0.1 * (end - begin):
-        yield f"{where}: readings begin {text.number(one.first - begin, 3)} s after the run does, {of}"
+    late = one.first - begin
+    if late > _START_S and late > 0.1 * (end - begin):
+        yield _Gap(f"{where}: readings begin {text.number(late, 3)} s after the run does, {of}", late)
     short = min(end - one.last, end - begin)
     if not ended and short > _late(hz):
-        yield f"{where}: readings end {text.number(short, 3)} s before the run does, {of}"
-    wanted = round((one.last - one.first) * hz) + 1
-    if wanted - one.count > max(2, _MISSING * wanted):
-        yield f"{where}: {wanted - one.count} of {wanted} readings are missing"
+        yield _Gap(f"{where}: readings end {text.number(short, 3)} s before the run does, {of}", short)
+    wanted = round(one.seconds * hz) + 1
+    missing, some = wanted - one.count, max(2, _MISSING * wanted)
+    if missing > some and one.longest * hz > missing / 2:
+        nothing = f"nothing was read for {text.number(one.longest, 3)} s, or its clock was set forward"
+        yield _Gap(f"{where}: {nothing}: rates, power and energy may be wrong", one.longest)
+    elif missing > some:
+        yield _Gap(f"{where}: {missing} of {wanted} readings are missing")
+    elif -missing > some:
+        many = f"{one.count} readings at {hz:g} Hz within {text.number(one.seconds, 3)} s"
+        why = "they are there twice, or its clock was set back"
+        yield _Gap(f"{where}: {many}: {why}: rates, power and energy may be wrong", -missing / hz)
 
 
 def _late(hz: float) -> float:
@@ -97,13 +143,25 @@ def _attempts(events: Sequence[Event], found: Collection[_Read], under_way: bool
     return {attempt: (begin, over[attempt]) for attempt, begin in begun.items() if over[attempt] > begin}
 
 
-def _found(run: RunDir) -> list[_Read]:
+def _found(run: RunDir, hz: float) -> list[_Read]:
     """Return the readings of the nodes themselves; none if nothing was read, or nothing here can read it."""
     database = readings.view(run.readings)
     if database is None:
         return []
-    query = """
-        SELECT node, attempt, min(time_ms) / 1000, max(time_ms) / 1000, count(*)
+    query = f"""
+        SELECT node, attempt, min(time_ms) / 1000, max(time_ms) / 1000, count(*),
+               (max(clock_ms) - min(clock_ms)) / 1000 AS seconds, count(clock_set_ms) = 0 AND count(*) < {hz} * seconds
         FROM reading WHERE rank IS NULL AND device IS NULL GROUP BY ALL"""
     with readings.unharmed([run.readings]), database:
-        return [_Read(*row) for row in database.execute(query).fetchall()]
+        rows = database.execute(query).fetchall()
+        return [_Read(*row[:-1], longest=_longest(database, *row[:2]) if row[-1] else 0.0) for row in rows]
+
+
+def _longest(database: "duckdb.DuckDBPyConnection", node: int, attempt: int) -> float:
+    """Return the longest time between two readings of a node, in seconds."""
+    query = """
+        SELECT coalesce(max(apart), 0) / 1000 FROM (
+            SELECT time_ms - lag(time_ms) OVER (ORDER BY time_ms) AS apart
+            FROM reading WHERE node = ? AND attempt = ? AND rank IS NULL AND device IS NULL)"""
+    ((longest,),) = database.execute(query, [node, attempt]).fetchall()
+    return longest

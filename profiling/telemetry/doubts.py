@@ -8,7 +8,7 @@ from profiling.telemetry.usage import Usage, cards
 _SHOWN = 3  # GPUs that are named if the same is said of several
 
 
-def doubts(found: Sequence[Usage], whole: Collection[str]) -> list[str]:
+def doubts(found: Sequence[Usage], whole: Collection[str], missing: Sequence[int] = ()) -> list[str]:
     """Return lines on the GPUs of a run; what is the same for several is said once.
 
     Parameters
@@ -17,6 +17,8 @@ def doubts(found: Sequence[Usage], whole: Collection[str]) -> list[str]:
         Usage of the run's GPUs, ranks and nodes.
     whole : collection of str
         Cards that no rank holds, but of which ranks hold instances (MIG).
+    missing : sequence of int
+        Nodes of which not every rank's GPU was read.
     """
     gpus = cards(found)
     said: dict[str, list[str]] = {}
@@ -29,6 +31,10 @@ def doubts(found: Sequence[Usage], whole: Collection[str]) -> list[str]:
             words = f"was read for {span}: its power is the mean of these, and its energy counts for these alone"
             said.setdefault(words, []).append(where)
     lines = [f"{', '.join(of[:_SHOWN])}{_more(len(of) - _SHOWN)}: {why}" for why, of in said.items()]
+    if missing:
+        some = ", ".join(map(str, missing[:_SHOWN])) + _more(len(missing) - _SHOWN)
+        nodes = f"node{'s' * (len(missing) > 1)} {some}"
+        lines.append(f"not every GPU of {nodes} was read over this time: power and energy of all GPUs are not known")
     of_whole = sum(used.device in whole for used in gpus)
     if of_whole:
         held = text.plural(len(gpus) - of_whole, "GPU")

@@ -28,11 +28,12 @@ class Notes(NamedTuple):
     whole: set[str]  # cards that no rank holds, but of which ranks hold instances (MIG)
     ended: set[tuple[int, int]]  # nodes and attempts whose sampler has ended with its ranks
     hangs: list[tuple[int, int, str, float]]  # node, attempt, GPU or "", and when (Unix seconds) it did not answer
+    lacking: set[int]  # nodes on which a GPU of a rank could not be read
 
 
 def read(run: RunDir) -> Notes:
     """Return the notes of a run; empty ones if nothing was read."""
-    found = Notes(Counter(), set(), set(), [])
+    found = Notes(Counter(), set(), set(), [], set())
     for path in run.readings.glob("node*.notes"):
         number = path.stem.removeprefix("node")
         node = int(number) if number.isdecimal() else -1
@@ -43,6 +44,7 @@ def read(run: RunDir) -> Notes:
                     found.troubles[f"{line.get('field')}: {line.get('error')}"] += 1
                 case "began":
                     found.troubles.update(f"{device}: {why}" for device, why in line.get("missing", {}).items())
+                    found.lacking.update({node} if line.get("missing") else ())
                     found.whole.update(card["device"] for card in line.get("gpus", []) if card.get("rank") is None)
                 case "ended":
                     found.ended.add((node, attempt))

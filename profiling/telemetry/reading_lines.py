@@ -11,6 +11,7 @@ from profiling.telemetry.records import Field
 
 READING = (
     Field("time_ms", int, "ms", "Unix time; the same for all that a node reads at once"),
+    Field("clock_set_ms", int, "ms", "by how much the node's clock was set forward since its sampler began"),
     Field("node", int, "", "index of the node within the run"),
     Field("attempt", int, "", "start of the run, counted from 1"),
     Field(

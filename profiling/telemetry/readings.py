@@ -31,6 +31,9 @@ WORTH_BYTES = 2**16
 FORM = "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, COMPRESSION_LEVEL 6, DICTIONARY_SIZE_LIMIT 1000"
 """How Parquet files are written, as SQL."""
 
+CLOCK = "time_ms - coalesce(clock_set_ms, 0)"
+"""SQL for the time by a clock that nobody sets, for lengths of time; earlier releases did not record it."""
+
 _ROOM = "600MB"  # memory limit of a query; larger sorts use the disk
 
 
@@ -91,7 +94,8 @@ def parquet(folder: Path) -> Parquet:
 
 
 def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
-    """Open a database with one table, ``reading``: all readings of a folder, by the columns of `reading_lines.READING`.
+    """Open a database with one table, ``reading``: all readings of a folder, by the columns of `reading_lines.READING`,
+    and ``clock_ms``, which is `CLOCK`.
 
     Parameters
     ----------
@@ -109,7 +113,7 @@ def view(folder: Path, threads: int = 2) -> "duckdb.DuckDBPyConnection | None":
     if found is None:
         return None
     database = cursor(threads)
-    database.execute(f"CREATE TEMP VIEW reading AS {found}")
+    database.execute(f"CREATE TEMP VIEW reading AS SELECT *, {CLOCK} AS clock_ms FROM ({found})")
     return database
 
 

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from launch import gpus, own_command
+from launch.node import own_run
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line
 from profiling.telemetry import readings
+from profiling.telemetry.clock import Clock
 from profiling.telemetry.host import Host, Process
 from profiling.telemetry.reading_lines import ReadingWriter
 from profiling.telemetry.watchdog import Watchdog
@@ -42,7 +44,7 @@ class Node:
     """
 
     def __init__(self, ranks: list[dict[str, Any]], common: dict[str, int]) -> None:
-        self._common = common
+        self._common, self._clock = common, Clock()
         self._host = Host()
         self._processes = {rank["rank"]: Process(rank["pid"]) for rank in ranks}
         # Two ranks may share a GPU, which is read once. The first GPU of a rank is in the rank's row, the others have
@@ -71,7 +73,7 @@ class Node:
 
     def read(self) -> list[dict[str, Any]]:
         """Return all readings of one moment."""
-        began, now = time.perf_counter(), {"time_ms": round(time.time() * 1000), **self._common}
+        began, now = time.perf_counter(), {**self._clock.read(), **self._common}
         told = {card.device: self._read(card) for *_, card in self._cards}
         cards = {rank: told[card.device] for rank, _, card in self._cards if rank is not None}
         rows = [
@@ -130,6 +132,7 @@ def main(argv: list[str]) -> int:
     # It was started on the first rank's cores, and may use any idle core. Their numbers may have gaps.
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
+    own_run.begun(run)
     notes, path = run.reading_notes(number), run.node_readings(number, attempt)
     common = {"attempt": attempt, "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname()}
     ranks = json.loads(argv[4])
@@ -140,6 +143,8 @@ def main(argv: list[str]) -> int:
     count = _read(node, hz, path, notes, watchdog)
     with contextlib.suppress(BrokenPipeError):
         os.write(1, b".")  # to the first rank, if it waits: all have ended
+    if own_run.is_replaced(run):
+        return 0
     times = os.times()
     append_line(
         notes,

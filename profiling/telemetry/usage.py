@@ -6,85 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from profiling.telemetry import readings
+from profiling.telemetry.metrics import METRICS, OF_POWER, POWER, Metric
 from profiling.telemetry.power import Power, power
 
-# Reasons for lowered clocks that nobody chose: power cap, hardware slowdown, sync boost, heat in software and hardware,
-# power brake (nvml.h, nvmlClocksEventReason*). Idling and clocks that were set are not among them.
-_LOWERED = 0x4 | 0x8 | 0x10 | 0x20 | 0x40 | 0x80
-
-
-class Metric(NamedTuple):
-    """A number computed from a column of the readings."""
-
-    name: str
-    kind: str  # mean, peak, least, deviation, count, time of a level; growth of a counter (total), or per s (rate)
-    expression: str  # SQL expression of columns
-    factor: float  # from the unit of the expression to that of the number
-    unit: str
-
-
-METRICS = (
-    Metric("gpu_utilization", "mean", "gpu_utilization", 1e-2, ""),
-    Metric("memory_utilization", "mean", "memory_utilization", 1e-2, ""),
-    Metric("sm_activity", "mean", "sm_activity", 1e-3, ""),
-    Metric("sm_occupancy", "mean", "sm_occupancy", 1e-3, ""),
-    Metric("tensor_activity", "mean", "tensor_activity", 1e-3, ""),
-    Metric("dram_activity", "mean", "dram_activity", 1e-3, ""),
-    Metric("memory_peak_bytes", "peak", "memory_bytes", 1, "bytes"),
-    Metric("energy_j", "total", "energy_mj", 1e-3, "J"),
-    Metric("integrated_energy_j", "total", "integrated_energy_mj", 1e-3, "J"),
-    Metric("module_power_w", "mean", "module_power_mw", 1e-3, "W"),
-    Metric("temperature_peak_c", "peak", "temperature_c", 1, "degrees Celsius"),
-    Metric("sm_clock_mhz", "mean", "sm_clock_mhz", 1, "MHz"),
-    Metric("memory_clock_mhz", "mean", "memory_clock_mhz", 1, "MHz"),
-    Metric("throttled_share", "mean", f"CAST(throttle_reasons & {_LOWERED} <> 0 AS DOUBLE)", 1, ""),
-    Metric("throttled_power_s", "total", "throttled_power_ms", 1e-3, "s"),
-    Metric("throttled_thermal_s", "total", "throttled_thermal_ms", 1e-3, "s"),
-    Metric("throttled_sync_boost_s", "total", "throttled_sync_boost_ms", 1e-3, "s"),
-    Metric("throttled_board_limit_s", "total", "throttled_board_limit_ms", 1e-3, "s"),
-    Metric("throttled_reliability_s", "total", "throttled_reliability_ms", 1e-3, "s"),
-    Metric("pcie_tx_mib_per_s", "rate", "pcie_tx_mib", 1, "MiB/s"),
-    Metric("pcie_rx_mib_per_s", "rate", "pcie_rx_mib", 1, "MiB/s"),
-    Metric("nvlink_tx_mib_per_s", "rate", "nvlink_tx_mib", 1, "MiB/s"),
-    Metric("nvlink_rx_mib_per_s", "rate", "nvlink_rx_mib", 1, "MiB/s"),
-    Metric("gpm_pcie_tx_mib_per_s", "mean", "gpm_pcie_tx_mib_per_s", 1, "MiB/s"),
-    Metric("gpm_pcie_rx_mib_per_s", "mean", "gpm_pcie_rx_mib_per_s", 1, "MiB/s"),
-    Metric("gpm_nvlink_tx_mib_per_s", "mean", "gpm_nvlink_tx_mib_per_s", 1, "MiB/s"),
-    Metric("gpm_nvlink_rx_mib_per_s", "mean", "gpm_nvlink_rx_mib_per_s", 1, "MiB/s"),
-    Metric("ecc_corrected", "total", "ecc_corrected", 1, ""),
-    Metric("ecc_uncorrected", "total", "ecc_uncorrected", 1, ""),
-    Metric("cpu_cores", "rate", "cpu_ms", 1e-3, "cores"),
-    Metric("rss_peak_bytes", "peak", "rss_bytes", 1, "bytes"),
-    Metric("host_cpu_cores", "rate", "host_cpu_ms", 1e-3, "cores"),
-    Metric("host_available_least_bytes", "least", "host_available_bytes", 1, "bytes"),
-    Metric("network_tx_mib_per_s", "rate", "network_tx_kib", 2**-10, "MiB/s"),
-    Metric("network_rx_mib_per_s", "rate", "network_rx_kib", 2**-10, "MiB/s"),
-    Metric("infiniband_tx_mib_per_s", "rate", "infiniband_tx_kib", 2**-10, "MiB/s"),
-    Metric("infiniband_rx_mib_per_s", "rate", "infiniband_rx_kib", 2**-10, "MiB/s"),
-    Metric("package_energy_j", "total", "package_energy_mj", 1e-3, "J"),
-    Metric("dram_energy_j", "total", "dram_energy_mj", 1e-3, "J"),
-    Metric("sampler_cores", "rate", "sampler_cpu_ms", 1e-3, "cores"),
-    Metric("sampling_s", "mean", "sampling_us", 1e-6, "s"),
-)
-"""Every number of a `Usage`, in its order."""
-
-POWER = "power_w"
-"""Name of the mean power, which is computed from several metrics."""
-_GAUGE = "coalesce(power_average_mw, power_usage_mw, power_mw)"
-_OF_POWER = (
-    Metric("power_of_counted", "rate", "energy_mj", 1e-3, "W"),
-    Metric("power_of_integrated", "rate", "integrated_energy_mj", 1e-3, "W"),
-    Metric("power_of_average", "mean", "power_average_mw", 1e-3, "W"),
-    Metric("power_of_usage", "mean", "power_usage_mw", 1e-3, "W"),
-    Metric("power_of_instant", "mean", "power_mw", 1e-3, "W"),
-    Metric("power_of_module", "mean", "module_power_mw", 1e-3, "W"),
-    Metric("power_of_deviation", "deviation", _GAUGE, 1e-3, "W"),
-    Metric("power_of_readings", "count", _GAUGE, 1, ""),
-    Metric("power_of_seconds", "time", f"coalesce(energy_mj, integrated_energy_mj, {_GAUGE})", 1e-3, "s"),
-)
-
 # SQL within an attempt, and over the attempts. A rate is over the time, a mean over the readings, that have the column.
-_TIME = "max(CASE WHEN {0} IS NOT NULL THEN time_ms END) - min(CASE WHEN {0} IS NOT NULL THEN time_ms END)"
+_TIME = "max(CASE WHEN {0} IS NOT NULL THEN clock_ms END) - min(CASE WHEN {0} IS NOT NULL THEN clock_ms END)"
 _INNER = {
     "mean": "avg({0}) AS {1}, count({0}) AS {1}_n",
     "peak": "max({0}) AS {1}",
@@ -106,7 +32,7 @@ _OUTER = {
     "time": "sum({0})",
 }
 
-_GROUPED = frozenset({"time_ms", "node", "attempt", "rank", "device"})
+_GROUPED = frozenset({"time_ms", "clock_set_ms", "node", "attempt", "rank", "device"})
 _TOGETHER = 250  # runs per query
 _EVER_MS = 2**62
 
@@ -120,7 +46,7 @@ class Usage(NamedTuple):
 
     node: int
     rank: int | None
-    device: str | None
+    held: tuple[tuple[int, str], ...]  # attempt and its GPU, by attempt; empty for a node, or a rank without one
     readings: int
     seconds: float  # from first to last reading of each attempt
     numbers: dict[str, float]
@@ -128,9 +54,14 @@ class Usage(NamedTuple):
     powered_s: float = 0.0  # seconds for which the power is known
 
     @property
+    def device(self) -> str | None:
+        """The GPU, of several attempts the last one's; None where there is none."""
+        return self.held[-1][1] if self.held else None
+
+    @property
     def card(self) -> tuple[object, ...]:
-        """Identity of the GPU: a UUID is of one card only, a device number is of one node."""
-        return (self.device,) if (self.device or "").startswith(("GPU-", "MIG-")) else (self.node, self.device)
+        """Identity of the GPU: in an attempt, a UUID is of one card only, and a device number of one node."""
+        return tuple(one if one[1].startswith(("GPU-", "MIG-")) else (self.node, *one) for one in self.held)
 
     @property
     def lost(self) -> bool:
@@ -146,7 +77,7 @@ class Usage(NamedTuple):
 
 
 def cards(found: Iterable[Usage]) -> list[Usage]:
-    """Return the GPUs among some usages, each once."""
+    """Return the GPUs among some usages, each once: two that were the same in all attempts are one."""
     return list({used.card: used for used in found if used.device}.values())
 
 
@@ -190,7 +121,7 @@ def usage(
 def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[list[Usage]]:
     """Summarise the readings of many runs, as `usage` does for one; small runs take a third of the time this way."""
     wanted = [metric for metric in METRICS if names is None or metric.name in names]
-    wanted += _OF_POWER if names is None or POWER in names else ()
+    wanted += OF_POWER if names is None or POWER in names else ()
     found: list[list[Usage]] = [[] for _ in spans]
     columns = _GROUPED.union(*(re.findall(r"\w+", metric.expression) for metric in wanted))
     sources = [(index, span, files) for index, span in enumerate(spans) if (files := readings.files(span.folder))]
@@ -201,7 +132,7 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
             return found
         with readings.unharmed(span.folder for _, span, _ in some), readings.cursor() as database:
             made = database.execute(_query(wanted, "NULL", rows, some)).fetchall()
-            if any(rank is None and device for _, _, rank, device, *_ in made):
+            if any(rank is None and any(devices) for _, _, rank, _, devices, *_ in made):
                 made = database.execute(_query(wanted, "CASE WHEN rank IS NULL THEN device END", rows, some)).fetchall()
             for index, *row in made:
                 found[index].append(_usage(wanted, *row))
@@ -214,16 +145,19 @@ def _query(metrics: Sequence[Metric], card: str, rows: str, sources: Sequence[tu
     """Return a query that passes once over the readings of all runs, whose files say which is whose.
 
     The rows of a rank have one GPU. Grouping by the names of GPUs would take longer than all the rest, so it is done
-    only if there are GPUs in rows of their own, whose names the expression ``card`` returns.
+    only if there are GPUs in rows of their own, whose names the expression ``card`` returns. Another attempt may have
+    other GPUs: the first of a node follows the first, and so on.
     """
     inner = "".join(f", {_INNER[m.kind].format(m.expression, m.name)}" for m in metrics)
     outer = "".join(f", {_OUTER[m.kind].format(m.name)}" for m in metrics)
     return f"""
-        SELECT run, node, rank, any_value(device), sum(n), sum(seconds){outer} FROM (
-            SELECT run, node, attempt, rank, {card} AS card, any_value(device) AS device, count(*) AS n,
-                   (max(time_ms) - min(time_ms)) / 1000 AS seconds{inner}
-            FROM ({_within(rows, sources)}) GROUP BY ALL)
-        GROUP BY run, node, rank, card"""
+        SELECT run, node, rank, list(attempt ORDER BY attempt), list(device ORDER BY attempt),
+               sum(n), sum(seconds){outer} FROM (
+            SELECT *, dense_rank() OVER (PARTITION BY run, node, attempt ORDER BY card NULLS FIRST) AS place FROM (
+                SELECT run, node, attempt, rank, {card} AS card, any_value(device) AS device, count(*) AS n,
+                       (max(clock_ms) - min(clock_ms)) / 1000 AS seconds{inner}
+                FROM ({_within(rows, sources)}) GROUP BY ALL))
+        GROUP BY run, node, rank, place"""
 
 
 def _within(rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]) -> str:
@@ -231,7 +165,8 @@ def _within(rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]) -> s
     if len(sources) == 1:
         ((index, span, _),) = sources
         first, last = _times(span)
-        return f"SELECT {index} AS run, * FROM ({rows}) WHERE time_ms BETWEEN {first} AND {last}"
+        columns = f"{index} AS run, *, {readings.CLOCK} AS clock_ms"
+        return f"SELECT {columns} FROM ({rows}) WHERE time_ms BETWEEN {first} AND {last}"
     whose = (
         f"({readings.quoted(path)}, {index}, {first}, {last})"
         for index, span, files in sources
@@ -239,7 +174,8 @@ def _within(rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]) -> s
         for path in files
     )
     return f"""
-        SELECT * FROM ({rows}) JOIN (VALUES {", ".join(whose)}) span (filename, run, first_ms, last_ms) USING (filename)
+        SELECT *, {readings.CLOCK} AS clock_ms
+        FROM ({rows}) JOIN (VALUES {", ".join(whose)}) span (filename, run, first_ms, last_ms) USING (filename)
         WHERE time_ms BETWEEN first_ms AND last_ms"""
 
 
@@ -251,12 +187,20 @@ def _times(span: Span) -> tuple[int, int]:
 
 
 def _usage(
-    metrics: Sequence[Metric], node: int, rank: int | None, device: str | None, count: int, seconds: float, *values: Any
+    metrics: Sequence[Metric],
+    node: int,
+    rank: int | None,
+    attempts: Sequence[int],
+    devices: Sequence[str | None],
+    count: int,
+    seconds: float,
+    *values: Any,
 ) -> Usage:
     numbers = {metric.name: metric.factor * float(value) for metric, value in zip(metrics, values) if value is not None}
-    told = {m.name.removeprefix("power_of_"): numbers.pop(m.name) for m in _OF_POWER if m.name in numbers}
+    told = {m.name.removeprefix("power_of_"): numbers.pop(m.name) for m in OF_POWER if m.name in numbers}
     powered = told.get("seconds", 0.0)
-    made = power(told, powered) if device else None
+    held = tuple((attempt, device) for attempt, device in zip(attempts, devices) if device)
+    made = power(told, powered) if held else None
     if made and made.watts is not None:
         numbers[POWER] = made.watts
-    return Usage(node, rank, device, int(count), float(seconds), numbers, made, powered)
+    return Usage(node, rank, held, int(count), float(seconds), numbers, made, powered)

@@ -23,16 +23,16 @@ _MEMORY = """
     SELECT greatest(
         (SELECT max(bytes) FROM (SELECT sum(rss_bytes) AS bytes FROM reading WHERE rank IS NOT NULL
                                  GROUP BY node, attempt, time_ms)),
-        (SELECT max(bytes) FROM (SELECT arg_min(host_available_bytes, time_ms) - min(host_available_bytes) AS bytes
+        (SELECT max(bytes) FROM (SELECT arg_min(host_available_bytes, clock_ms) - min(host_available_bytes) AS bytes
                                  FROM reading GROUP BY node, attempt)))"""
 
 # Cores used by each rank, and by each node under the rank NULL, in each stretch of time.
 _CORES = f"""
     SELECT rank IS NULL, max(cores) FROM (
-        SELECT rank, (max(ms) - min(ms)) / (max(time_ms) - min(time_ms)) AS cores
+        SELECT rank, (max(ms) - min(ms)) / (max(clock_ms) - min(clock_ms)) AS cores
         FROM (SELECT *, CASE WHEN rank IS NULL THEN host_cpu_ms ELSE cpu_ms END AS ms FROM reading)
-        WHERE ms IS NOT NULL GROUP BY node, attempt, rank, time_ms // {WINDOW_S * 1000}
-        HAVING max(time_ms) - min(time_ms) >= {WINDOW_S * 500})
+        WHERE ms IS NOT NULL GROUP BY node, attempt, rank, clock_ms // {WINDOW_S * 1000}
+        HAVING max(clock_ms) - min(clock_ms) >= {WINDOW_S * 500})
     GROUP BY ALL"""
 
 _GPUS = """
