@@ -50,6 +50,8 @@ DEFINITION = ".toml"
 
 def main(argv: list[str]) -> int:
     """Read the command line and do what it says; return the exit status."""
+    if argv[:1] == ["help"]:
+        argv = [*argv[1:], "--help"]
     if argv and argv[0] in VERBS:
         return verbs.run(argv[0], argv[1:])
     if argv == ["--version"]:
@@ -233,7 +235,10 @@ def entry(main: Callable[[list[str]], int] = main) -> NoReturn:
         status = 1
     except OSError as error:
         what = f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
-        print(f"{name}: {what}{_ADVICE.get(error.errno or 0, '')}", file=sys.stderr)
+        what += _ADVICE.get(error.errno or 0, "")
+        if error.filename is None and not streams.takes_output():
+            what = f"cannot write to standard output ({error.strerror})"
+        print(f"{name}: {what}", file=sys.stderr)
         status = 1
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

@@ -9,8 +9,8 @@ from typing import TextIO
 
 def escape() -> None:
     """Open standard streams that are closed, and escape characters that their encoding lacks. Warnings that the user
-    has asked Python for (PYTHONWARNINGS) concern their program."""
-    if sys.warnoptions:
+    has asked Python for (PYTHONWARNINGS, PYTHONWARNDEFAULTENCODING) concern their program."""
+    if sys.warnoptions or sys.flags.warn_default_encoding:
         import warnings
 
         warnings.simplefilter("ignore")
@@ -37,6 +37,15 @@ def outlive_readers() -> None:
 def drop_output() -> None:
     """Write nothing more to standard output, not even what is still buffered."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def takes_output() -> bool:
+    """Return whether standard output can be written to. An empty line shows that even if nothing is buffered."""
+    try:
+        print(flush=True)
+        return True
+    except OSError:
+        return False
 
 
 class _Lasting(io.FileIO):

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,30 @@ def test_each_question_has_a_page_that_says_what_is_run():
             )
         if page.parent.name == "howto" and page.stem != "index":
             assert text.startswith(("# How ", "# Where ", "# What ")) and len(text.split()) < 450, page.name
+
+
+def test_the_definition_that_a_page_shows_can_be_copied(tmp_path: Path):
+    page = (ROOT / "docs" / "studies.md").read_text()
+    shown = re.search(r"^## A definition\n.*?\n\n((?:    [^\n]*\n|\n)+)", page, re.DOTALL | re.MULTILINE)
+    assert shown
+    (tmp_path / "study.toml").write_text(textwrap.dedent(shown[1]))
+    done = subprocess.run(
+        [sys.executable, "-m", "launch", "--backend", "local", "--dry-run", tmp_path / "study.toml"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0 and "12 points x 2 repeats" in done.stdout, done.stderr
+
+
+def test_the_example_of_resume_may_have_been_stopped_in_its_last_step(tmp_path: Path):
+    (program,) = (text for _, title, text in _BLOCK.findall((ROOT / "docs/howto/resume.md").read_text()) if title)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "state.txt").write_text("10")
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "launch" / "inside"), "LAUNCH_RUN": str(tmp_path)},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from launch.backends.commands import command
-from launch.backends.scheduler import ENDED, QUEUED, Answer, Part
+from launch.backends.scheduler import ENDED, QUEUED, Answer, Part, about
 from launch.record import again
 from launch.record.job import Job
 
@@ -13,22 +13,15 @@ Ask = Callable[[Sequence[str]], Answer]
 
 def poll(jobs: Sequence[Job], ask: Ask) -> Answer:
     """Return the states of jobs; for one that continues under a new id, the state of the new job."""
-    later = [again.ids(job) for job in jobs]
+    later = {job.folder: again.ids(job) for job in jobs}
     while True:
-        answer = ask([*(job.id for job in jobs if job.id), *(id for ids in later for id in ids.values())])
-        before, later = later, [again.ids(job) for job in jobs]
+        answer = ask([*(job.id for job in jobs if job.id), *(id for ids in later.values() for id in ids.values())])
+        before, later = later, {job.folder: again.ids(job) for job in jobs}
         if answer.silence:
             return answer
         if later == before:
             break  # otherwise a job was submitted again meanwhile, so its end was not final
-    statuses = dict(answer.statuses)
-    for job, ids in zip(jobs, later):
-        for run in job.run_dirs if ids else ():
-            if (id := ids.get(run.path)) is not None:
-                statuses.pop(job.handle(run), None)
-                if id in answer.statuses:
-                    statuses[job.handle(run)] = answer.statuses[id]
-    return Answer(statuses)
+    return about(jobs, answer, lambda job, run: later[job.folder].get(run.path) or job.handle(run))
 
 
 def ids(part: Part) -> list[str]:

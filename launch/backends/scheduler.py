@@ -1,12 +1,16 @@
 """The protocol of schedulers, and the form of their answers. Each scheduler is a package in this one."""
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from launch.plan.plan import Plan
 from launch.record.job import Job
 from launch.record.rundir import RunDir
+
+_TOKEN = r"rankloop-[0-9a-f]{32}"
 
 QUEUED, RUNNING, ENDED, UNKNOWN = "queued", "running", "ended", "unknown"
 """The phases of a job's life, whatever a scheduler calls its states."""
@@ -22,6 +26,7 @@ class Status(NamedTuple):
     outcome: str | None = (
         None  # how the scheduler ended it: timeout, cancelled, stopped (preempted); None if it ended itself
     )
+    marks: str = ""  # texts of the job's that bear its token or its script; empty if the scheduler shows none
 
 
 Part = tuple[Job, RunDir | None]
@@ -31,12 +36,37 @@ Part = tuple[Job, RunDir | None]
 class Answer(NamedTuple):
     """What a scheduler has reported about jobs."""
 
-    statuses: Mapping[str, Status]  # by `Job.handle` or the job's id; jobs not in it are forgotten
+    statuses: Mapping[str, Status]  # by the scheduler's ids, or by `key`; jobs not in it are forgotten
     silence: str = ""  # why there is no answer, in one line
 
     def of(self, job: Job, run: RunDir) -> Status | None:
         """Return the status of a run of a job; None if the scheduler does not know the job (any more)."""
-        return self.statuses.get(job.handle(run) if job.shape == "array" else str(job.id))
+        return self.statuses.get(key(job, run))
+
+
+def key(job: Job, run: RunDir) -> str:
+    """Return the key of a run of a job in an answer about jobs: a folder, as jobs of several clusters or hosts may have
+    the same id."""
+    return str(run.path if job.shape == "array" else job.folder)
+
+
+def about(jobs: Iterable[Job], answer: Answer, handle: Callable[[Job, RunDir], str] = Job.handle) -> Answer:
+    """Return what an answer by ids says about jobs. ``handle`` returns the id of what makes a run of a job."""
+    statuses: dict[str, Status] = {}
+    for job in jobs:
+        for run in job.run_dirs:
+            status = answer.statuses.get(handle(job, run))
+            if status is not None and _is_of(status, job):
+                statuses[key(job, run)] = status
+    return Answer(statuses, answer.silence)
+
+
+def _is_of(status: Status, job: Job) -> bool:
+    """Return whether a status is that of a job, and not of one that has got the same id: on another cluster, or since
+    the scheduler began to count anew. Without any token, as a site may set the comment itself, the script decides."""
+    if not status.marks or not job.token:  # as in records of older versions
+        return True
+    return (job.token if re.search(_TOKEN, status.marks) else os.path.abspath(job.script)) in status.marks
 
 
 class Limits(NamedTuple):
@@ -79,8 +109,14 @@ class Scheduler(Protocol):
             If the scheduler cannot say whether it has the job.
         """
 
+    def cluster(self, job: Job) -> str:
+        """Return what tells the scheduler that is asked here about a job from others that share the file system; empty
+        if there is no other, or this is not known."""
+        ...
+
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
-        """Return the states of jobs. If ``shared``, the answer may be some seconds old, which spares the scheduler."""
+        """Return the states of jobs, by `key`. If ``shared``, the answer may be some seconds old, which spares the
+        scheduler."""
         ...
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
@@ -105,10 +141,22 @@ def scheduler(name: str) -> Scheduler:
 
 
 def poll_all(jobs: Iterable[Job], shared: bool = False) -> Answer:
-    """Return the states of jobs of several schedulers."""
+    """Return the states of jobs of several schedulers. A job that none knows is unknown if its cluster is another."""
+    jobs = list(jobs)
     by_backend: dict[str, list[Job]] = {}
     for job in jobs:
         by_backend.setdefault(job.backend, []).append(job)
     answers = [scheduler(name).poll(those, shared) for name, those in by_backend.items()]
-    statuses = {handle: status for answer in answers for handle, status in answer.statuses.items()}
-    return Answer(statuses, next((answer.silence for answer in answers if answer.silence), ""))
+    statuses = {each: status for answer in answers for each, status in answer.statuses.items()}
+    silence = next((answer.silence for answer in answers if answer.silence), "")
+    for job in jobs if not silence else ():
+        gone = {key(job, run) for run in job.run_dirs} - statuses.keys()
+        if gone and (why := elsewhere(job)):
+            statuses |= dict.fromkeys(gone, Status(UNKNOWN, reason=why))
+    return Answer(statuses, silence)
+
+
+def elsewhere(job: Job) -> str:
+    """Return why a job cannot be seen from here, if it was submitted to another cluster; otherwise empty."""
+    here = scheduler(job.backend).cluster(job) if job.cluster else ""
+    return f"submitted to another cluster, {job.cluster}: ask there" if here not in ("", job.cluster) else ""

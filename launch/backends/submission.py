@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from launch.backends.commands import command
+from launch.backends.scheduler import elsewhere
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan.plan import Plan
 from launch.record.job import Job
@@ -134,6 +135,8 @@ def attach(job: Job, queue: Queue) -> str | None:
         if found := queue.find(job):
             return found
     # The job may have ended, and the scheduler have forgotten it.
+    if why := elsewhere(job):
+        raise Refusal(f"{job.holder}: {why}")
     started = [event for run in job.run_dirs for event in run.events("started")]
     own = [str(event.get("job")) for event in started if event.get("submission") == job.number and event.get("job")]
     return job.id_of(own[0]) if own else None

@@ -18,6 +18,7 @@ from launch.backends.scheduler import Part
 from launch.cli.names import Named
 from launch.errors import Refusal, command
 from launch.node.ending import saved_step
+from launch.node.stop import STOPPED
 from launch.plan import options
 from launch.record import job as record
 from launch.record.job import Job
@@ -125,16 +126,26 @@ def _answered(job: Job) -> Job:
     return job
 
 
+def _left_with(run: RunDir, status: int) -> bool:
+    """Return whether the last attempt has ended with an exit status."""
+    ended = next(reversed(run.events("ended")), {})
+    return ended.get("attempt") == len(run.events("started")) and ended.get("status") == status
+
+
 def _became(run: RunDir, before: states.Known) -> tuple[str, int, str]:
     """Return what became of a run, in one word; the step at which it has saved, or 0; and both as a line of text."""
     again = f"start it again: {command('resume', run.path)}"
     if before.state in states.BROKEN:
         return "left alone", 0, f"{run.path}: {before.reason}; it was left alone"
     if not before.under_way:
-        return "not running", 0, f"{run.path}: is not running ({before.state})"
+        why = f": {before.reason}" if before.state == "lost" else ""
+        return "not running", 0, f"{run.path}: is not running ({before.state}){why}"
     if run.result() is not None:
         return "done", 0, f"{run.path}: was done before it could be cancelled"
     saved = saved_step(run)
+    if not saved and run.handles_warning.exists() and _left_with(run, STOPPED):  # where it has saved is not known
+        again = f"continue it: {command('resume', run.path)}"
+        return "ended", saved, f"{run.path}: ended as it was asked to (status {STOPPED}); {again}"
     if before.state == "queued" and not before.attempts:
         return "taken out of the queue", saved, f"{run.path}: taken out of the queue; {again}"
     return "ended", saved, f"{run.path}: ended, {f'saved at step {saved}' if saved else 'nothing saved'}; {again}"

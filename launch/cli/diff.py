@@ -70,6 +70,7 @@ def facts(run: RunDir) -> dict[str, dict[str, Any]]:
     talks = {
         name: {k: v for k, v in of.items() if k not in ("line", "address")}
         for name, of in around.get("network", {}).items()
+        if isinstance(of, dict)  # beside them is the number of the attempt
     }
     metrics = {
         name: value

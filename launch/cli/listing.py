@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.cli import status
-from launch.cli.names import Named
+from launch.cli.names import Named, short
 from launch.plan import options
 from launch.record.study import is_study
 from launch.submit import places, states
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
             )
     if silence:
         print(
-            f"launch: Slurm does not answer ({silence}): the states shown are those that the runs recorded",
+            f"launch: the scheduler does not answer ({silence}): the states shown are those that the runs recorded",
             file=sys.stderr,
         )
     return 0
@@ -83,7 +83,7 @@ def _entry(path: Path, members: Sequence[states.Known]) -> dict[str, Any]:
 
 def _row(entry: dict[str, Any]) -> dict[str, str]:
     return {
-        "name": entry["path"],
+        "name": short(Path(entry["path"])),
         "kind": entry["kind"],
         "workload": entry["workload"] or "",
         "runs": str(entry["runs"]),

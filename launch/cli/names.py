@@ -1,5 +1,6 @@
 """Finds a run that is named on a command line: by its path from here, or by its name within the folder of the runs."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,6 +8,14 @@ from pathlib import Path
 
 from launch.cli import defaults
 from launch.errors import Refusal, nearest
+
+
+def short(path: Path) -> str:
+    """Return a path as it is typed here: relative if it is below the working directory."""
+    with contextlib.suppress(OSError):  # the working directory is gone
+        if (here := Path.cwd()) in path.parents:
+            return str(path.relative_to(here))
+    return str(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from launch.plan.slurm import hostlist
 from launch.record.failures import bad_nodes
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
-from launch.record.study import is_study, names_in, read_index
+from launch.record.study import entries_of, is_study, names_in, read_index
 from launch.submit import current_code, jobs, revise, running, states
 from launch.submit.lock import Hold, alone
 from launch.submit.study import folders, restore
@@ -67,7 +67,6 @@ def main(argv: list[str]) -> int:
 
 def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     """Run what a run, study or workflow lacks, under the lock of the outermost one; return the exit status."""
-    how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     is_workflow = stages.is_workflow(folder)
     runs, broken = _members(folder)
     lacking = _lacking(runs, folder, broken)
@@ -75,14 +74,25 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     busy = states.under_way(lacking)
     lacking = _lacking(lacking, folder, broken)  # one may have got its result before the scheduler was asked about it
     if busy and (is_workflow or len(busy) == len(lacking)):
-        raise Refusal(f"{next(iter(busy))} is running: wait for its end, or end it: {command('cancel', folder)}")
+        one = next(iter(busy.values()))
+        if one.state not in ("queued", "running"):
+            raise Refusal(f"{one.path}: {one.reason}")
+        raise Refusal(f"{one.path} is {one.state}: wait for its end, or end it: {command('cancel', folder)}")
     for line in broken:
         print(f"launch: {line}", file=sys.stderr, flush=True)
+    idle = [run for run in lacking if run.path not in busy]
+    with restore.restored(idle):
+        status = _run(folder, idle, runs, chosen, hold)
+    return 2 if broken and not status else status
+
+
+def _run(folder: Path, idle_runs: Sequence[RunDir], runs: Sequence[RunDir], chosen: Options, hold: Hold) -> int:
+    """Run those of the runs of a run, study or workflow that are neither finished nor under way."""
+    how = "detach" if chosen.detach else "wait" if chosen.wait else "follow"
     change = _without_bad_nodes(runs) if chosen.exclude_bad_nodes else lambda plan: plan
-    before = [(run, run.plan()) for run in lacking if run.path not in busy]
+    before = [(run, run.plan()) for run in idle_runs]
     after = revise.revised(before, chosen)
     revise.refuse_short_timeout(after, runs)
-    idle_runs = [run for run, _ in before]
     idle = [(run, change(plan)) for run, plan in after]  # it may refuse, and then nothing may have changed
     if chosen.code == "current":
         current_code.take(idle_runs)
@@ -93,13 +103,12 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     ):
         print(f"python         {python} is not here any more: put its environment back, or start a new run", flush=True)
     with revise.recorded(before, after):
-        if is_workflow:
+        if stages.is_workflow(folder):
             return loop.run(folder, how, hold, change)
         if is_study(folder):
             print(f"{len(idle)} of the runs of {folder} {'is' if len(idle) == 1 else 'are'} run now", flush=True)
-        throttle = (read_index(folder) or {}).get("throttle")
-        status = running.run(folders.holder(folder), idle, how, throttle, hold)
-        return 2 if broken and not status else status
+        holder = folders.holder(folder)
+        return running.run(holder, idle, how, (read_index(holder) or {}).get("throttle"), hold)
 
 
 def _lacking(runs: Sequence[RunDir], folder: Path, broken: Sequence[str]) -> list[RunDir]:
@@ -118,8 +127,7 @@ def outermost(folder: Path) -> Path:
 
 
 def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
-    """Return the runs of a run, study or workflow, with missing ones put back, and why others of a study do not
-    count."""
+    """Return the runs of a run, study or workflow, with missing ones, and why others of a study do not count."""
     if stages.is_workflow(folder):
         if gone := next((stage.name for stage in stages.read(folder) if not stage.folder.exists()), None):
             raise Refusal(
@@ -129,12 +137,10 @@ def _members(folder: Path) -> tuple[list[RunDir], list[str]]:
         parts = [_members(stage.folder) for stage in stages.read(folder)]
         return [run for runs, _ in parts for run in runs], [line for _, lines in parts for line in lines]
     if not is_study(folder):
-        if folder.name in names_in(folder.parent):
-            _put_back(folder.parent, [folder.name])
-        return [RunDir.open(folder)], []
-    _put_back(folder)
-    runs = [RunDir(folder / entry["run"]) for entry in (read_index(folder) or {"runs": []})["runs"]]
-    broken = {run: why for run in runs if (why := _unusable(run, folder))}
+        is_missing = folder.name in names_in(folder.parent) and RunDir(folder).is_missing
+        return [RunDir(folder) if is_missing else RunDir.open(folder)], []
+    runs = [RunDir(folder / entry["run"]) for entry in entries_of(folder)]
+    broken = {run: why for run in runs if not run.is_missing and (why := _unusable(run, folder))}
     return [run for run in runs if run not in broken], list(broken.values())
 
 
@@ -152,13 +158,6 @@ def _unusable(run: RunDir, study: Path) -> str:
     except Refusal as error:
         return f"{run.path}: {error}"
     return ""
-
-
-def _put_back(folder: Path, only: Sequence[str] = ()) -> None:
-    names = restore.put_back(folder, only)
-    if names:
-        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        print(f"missing        {some}: {'their plans are' if len(names) > 1 else 'its plan is'} made again", flush=True)
 
 
 def without(plan: Plan, hosts: Sequence[str]) -> Plan:

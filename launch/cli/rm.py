@@ -139,9 +139,8 @@ def _refuse_unfinished(folders: Sequence[Path], force: bool) -> None:
         if one.state in ("queued", "running") and not (silence and force):
             end = f"end it first: {command('cancel', one.path)}"
             if silence:
-                end = (
-                    f"and that was its last word, as Slurm does not answer ({silence}): --force removes it all the same"
-                )
+                last = f"and that was its last word, as the scheduler does not answer ({silence})"
+                end = f"{last}: --force removes it all the same"
             raise Refusal(f"{one.path} is {one.state}{', ' if silence else ': '}{end}; nothing was removed")
     bad = [one for one in known if one.state not in ("done", "missing")]
     if bad and not force:

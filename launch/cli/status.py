@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from launch.cli.names import Named
+from launch.cli.names import Named, short
 from launch.errors import Refusal, command
 from launch.plan import options
 from launch.plan.slurm.walltime import clock
@@ -89,7 +89,9 @@ def look(
     known, silence = states.look(places.find(words))
     efficiencies: dict[Path, float] = {}
     doubts = (
-        [f"Slurm does not answer ({silence}): the states shown are those that the runs recorded"] if silence else []
+        [f"the scheduler does not answer ({silence}): the states shown are those that the runs recorded"]
+        if silence
+        else []
     )
     for folder in dict.fromkeys(one.path.parent for one in known if is_study(one.path.parent)):
         try:
@@ -105,7 +107,7 @@ def lines(
     """Return the table of the runs, and below it the bad nodes."""
     said = ["", *bad_nodes.said(bad), f"leave them out: {command('resume RUN --exclude-bad-nodes')}"] if bad else []
     left = [
-        f"\n{folder}: {eta.text(seconds)}, by the runs that are done"
+        f"\n{short(folder)}: {eta.text(seconds)}, by the runs that are done"
         for folder, seconds in eta.of_studies(known).items()
     ]
     return [*table(rows(known, efficiencies), always=("run", "state")), *left, *said]
@@ -159,7 +161,7 @@ def rows(known: Sequence[states.Known], efficiencies: Mapping[Path, float] | Non
 def _row(one: states.Known, efficiency: float | None, unit: str) -> dict[str, str]:
     shape = f"{one.nodes}x{one.ranks // one.nodes}" if one.nodes and one.ranks else ""
     return {
-        "run": str(one.path),
+        "run": short(one.path),
         "state": one.state,
         "values": _beside_name(one.path),
         "job": one.job or "",

@@ -28,7 +28,7 @@ VERBS = {
     "report": ("profiling.cli.report", "STUDY|TABLE", "the scaling table, with confidence intervals; write a report"),
     "table": ("profiling.cli.table", "STUDY", "what each point of a sweep has reached: repeats, mean, spread, best"),
     "predict": ("profiling.cli.predict", "STUDY|TABLE", "throughput, hours and energy of larger runs, with intervals"),
-    "score": ("profiling.cli.score", "PREDICTIONS TABLE", "saved predictions against what was measured since"),
+    "score": ("profiling.cli.score", "PREDICTIONS TABLE", "predictions against what was measured since"),
     "simulate": ("profiling.cli.simulate", "RUN|MODEL", "the step on any number of nodes, from layers and links"),
     "export": ("profiling.cli.export", "STUDY", "what was measured of each run, as CSV, Parquet or JSON"),
     "mllog": ("profiling.cli.mllog", "RUN", "the run as lines of an MLPerf log"),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from launch.node import own_run
 from launch.node.job import own_job
 from launch.record import job
 from launch.record.code import compare, snapshot
@@ -96,6 +97,7 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
         **more,
         **code,
     )
+    own_run.begun(run)
     return attempt
 
 

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from launch.errors import Refusal
-from launch.node import stop
+from launch.node import own_run, stop
 from launch.node.job import own_job
 from launch.plan.plan import Plan
 from launch.record.code import compare, snapshot
@@ -46,6 +46,12 @@ def end(run: RunDir, status: int, reason: str | None = None, made: int = 1) -> s
     from launch.record.performance import figures, steps
 
     plan = run.plan()
+    if own_run.is_replaced(run, own_job.of(plan).number()):
+        print(
+            "launch: nothing is recorded: the folder of the run was moved or removed, or is another run's now",
+            flush=True,
+        )
+        return "failed"
     started = run.events("started")
     attempt = len(started)
     if (hung := hang.verdict(run, attempt)) is not None:

@@ -26,7 +26,9 @@ _OTHERS_S = 2.0  # wait for the node's other ranks to end; not longer, as one of
 _COMPACTING_S = 60.0
 
 
-_joined: tuple[int, socket.socket] | None = None  # the process that has started a sampler, and the socket between them
+# The process that has started a sampler, and the socket between them: a descriptor, because Python warns of a socket
+# that is still open when a process ends, as in those that the program forks.
+_joined: tuple[int, int] | None = None
 
 
 def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[str, Any]]) -> None:
@@ -54,7 +56,7 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
         words = [str(run.path), str(rank.node), str(attempt), str(plan.sample_hz), json.dumps(here)]
         command, errors = own_command(sys.executable, SAMPLER, *words), run.readings / "errors.log"
         detached.start(command, theirs.fileno(), errors, _AFTER_S)
-    _joined = os.getpid(), ours
+    _joined = os.getpid(), ours.detach()
     atexit.register(leave)  # runs last: after the program's threads have ended, and after its own exit handlers
 
 
@@ -68,9 +70,9 @@ def leave(wait: bool = True) -> None:
     global _joined
     if _joined is None or _joined[0] != os.getpid():  # this is a process that the program has forked
         return
-    ours, _joined = _joined[1], None
-    # Closing it would not be enough: processes that the program has forked hold the socket too.
-    with contextlib.suppress(OSError):  # it has ended already, and errors.log says why
+    descriptor, _joined = _joined[1], None
+    with contextlib.suppress(OSError), socket.socket(fileno=descriptor) as ours:  # it has ended: errors.log says why
+        # Closing it would not be enough: processes that the program has forked hold the socket too.
         ours.shutdown(socket.SHUT_WR)
         if wait:
             _settle(ours)

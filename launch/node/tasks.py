@@ -20,7 +20,6 @@ from pathlib import Path
 from launch.node import failure, stop
 from launch.node.rank import Rank, environment, from_environment
 from launch.plan.plan import Plan
-from launch.record.files import read_lines
 from launch.record.rundir import RunDir
 
 _PART = 65536  # most bytes that are read at once, and that a line may have
@@ -112,19 +111,18 @@ class Tasks:
         if self.status in (0, stop.STOPPED):
             self.status = status
             if not self._asked:
-                self._note(rank, f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
+                self._note(rank, code)
                 self._asked = True
                 self._kill_at = time.monotonic() + _LEAVING_S
                 self._signal(signal.SIGTERM)
 
-    def _note(self, rank: Rank, error: str) -> None:
+    def _note(self, rank: Rank, code: int) -> None:
         try:
             attempt = int((self.run.meeting / self.note).read_text())
         except (OSError, ValueError):  # as for a run of a packed study
             attempt = len(self.run.events("started"))
-        noted = read_lines(self.run.failures / f"node{rank.node}.jsonl")
-        if attempt and not any(line["rank"] == rank.rank and line["attempt"] == attempt for line in noted):
-            failure.note(self.run, rank, attempt, error)
+        if attempt:
+            failure.note_end(self.run, rank, attempt, code)
 
     def _pass_on(self, number: int, frame: object) -> None:
         self._asked = self._asked or number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -19,7 +19,7 @@ from typing import Any
 
 from launch import INSIDE
 from launch.errors import Refusal
-from launch.node import failure, pinning, sampling, stop
+from launch.node import failure, own_run, pinning, sampling, stop
 from launch.node.meeting import frameworks, gloo, rendezvous, world
 from launch.node.program import python
 from launch.node.program.copies import Copies
@@ -98,10 +98,9 @@ def main(argv: list[str]) -> int:
         if os.getpid() != own:
             raise
         world.note(run, rank, attempt)
+        # Nothing is imported from here on: what would be found is the program's own.
         status = ending.code & 0xFF if isinstance(ending.code, int) else int(ending.code is not None)
-        from launch.record.failures import job_log  # late, here and below: not needed before the program starts
-
-        if status == stop.STOPPED and job_log.handles_warning(run):
+        if status == stop.STOPPED and (plan.handles_warning or run.handles_warning.exists()):
             # The first rank to leave makes srun end the others; that signal must not replace their own way of ending.
             for number in (signal.SIGTERM, signal.SIGUSR2):
                 signal.signal(number, signal.SIG_IGN)
@@ -113,11 +112,9 @@ def main(argv: list[str]) -> int:
             _leave(status, ours)
         raise  # Python prints the rest
     except BaseException as error:
-        import traceback
-
         refused = isinstance(error, Refusal)  # the message of a refusal is enough
         trace = python.without_ours(error.__traceback__)
-        lines = "" if refused else "".join(traceback.format_exception(type(error), error, trace))
+        lines = "" if refused else python.printed(error, trace)
         name, said = type(error).__name__, _text(error)
         text = said if refused else f"{name}: {said}" if said else name
         if os.getpid() == own:
@@ -193,6 +190,7 @@ def who(plan: Plan) -> Rank:
 def _prepare(run: RunDir, plan: Plan, rank: Rank, attempt: int, copies: Copies) -> list[dict[str, Any]]:
     """Set the environment, take the GPU; return the ranks of this node."""
     last = {event["event"]: event["time"] for event in run.events()}
+    own_run.begun(run)
     os.environ.update(environment(rank))
     os.environ.update(
         LAUNCH_RUN=str(run.path),

@@ -38,5 +38,6 @@ def refuse_path(runs: Path) -> None:
     """
     if bad := re.search(r"[%\\\x00-\x1f\x7f]", str(runs.absolute())):
         raise Refusal(
-            f"--runs {str(runs)!r}: Slurm gives {bad[0]!r} in a path a meaning of its own: give a folder without it"
+            f"--runs {str(runs.absolute())!r}: Slurm gives {bad[0]!r} in a path a meaning of its own: give a folder "
+            "without it"
         )

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from launch.errors import Refusal, near, nearest
+from launch.errors import Refusal, command, near, nearest
 from launch.plan import typed
 
 Options = TypeVar("Options")
@@ -70,9 +70,17 @@ def with_files(cls: type[Options], argv: Sequence[str], names: Sequence[str]) ->
     verb = cls.__module__.rpartition(".")[2]
     chosen, words = with_words(cls, argv, verb)
     if len(words) != len(names):
-        raise Refusal(f"{verb} needs {' '.join(names)} and was given {' '.join(words) or 'nothing'}: give it that")
+        needed = " and then ".join(map(_with_article, names))
+        given = f", and was given {' '.join(words)}" if words else ""
+        example = " ".join([verb, *(name.partition("|")[0] for name in names)])
+        raise Refusal(f"{verb} needs {needed}{given}: {command(example)}")
     path = getattr(chosen, "path", Path)
     return [path(word) for word in words], chosen
+
+
+def _with_article(name: str) -> str:
+    """Return what a word of the help stands for: ``a STUDY or a TABLE`` for ``STUDY|TABLE``."""
+    return " or ".join(one if one.endswith("S") else f"a {one}" for one in name.split("|"))
 
 
 def split(cls: type, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

@@ -123,6 +123,11 @@ class Plan:
         return self.nodes * self.ranks_per_node
 
     @property
+    def on_their_own(self) -> bool:
+        """Whether there are several ranks that work without each other, as far as can be seen."""
+        return self.kind != "workload" and self.size > 1 and (self.independent or self.cooperation == "")
+
+    @property
     def allocated_nodes(self) -> int:
         """Number of nodes of the run's job, including spare ones."""
         return self.nodes + self.spare_nodes

@@ -37,7 +37,8 @@ class Request:
         SHAPE,
         None,
         "which GPUs a rank sees: slurm: those that Slurm gives it; env: its own, as a variable hides the others; "
-        "framework: all GPUs of its node; by default as the site says, and for a program with one GPU per rank all",
+        "framework: all GPUs of its node; by default as the site says; a program with one GPU per rank sees all GPUs "
+        "of its node",
     )
     share_gpus: bool = _option(SHAPE, False, "allow several ranks on one GPU")
 
@@ -199,7 +200,10 @@ class Request:
         WHAT, False, "the ranks of the program are meant to work without each other: do not warn that they do"
     )
     rendezvous: Literal["gloo", "mpi"] | None = _option(
-        WHAT, None, "how the ranks find each other; by default mpi for a program that uses MPI, else what the site says"
+        WHAT,
+        None,
+        "how the ranks find each other (their rendezvous): over TCP by Gloo, or by MPI; by default mpi for a program "
+        "that uses MPI, else what the site says",
     )
     container: str | None = _option(
         WHAT,

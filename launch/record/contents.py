@@ -61,6 +61,7 @@ class FirstFailure(TypedDict, total=False):
     time: Time
     attempt: Natural
     refused: bool
+    address_space: Natural  # most bytes that a process of the rank may map (ulimit -v), if the node has more memory
 
 
 class Hang(TypedDict, total=False):
@@ -119,9 +120,12 @@ class JobRecord(TypedDict, total=False):
     state: Required[Literal["asked", "submitted", "refused"]]
     id: str
     after: list[str]
+    behind: list[str]
     throttle: Natural
     detached: bool
     token: str
+    cluster: str
+    made_for: str
     time: Time
     host: str
     command: list[str]
@@ -153,6 +157,7 @@ class Result(TypedDict, total=False):
     steps: Natural
     epochs: NotNegative
     throughput_examples_per_s: NotNegative
+    slowest_to_fastest_rank: NotNegative  # ratio of their times for the same steps, if ranks do not wait for each other
     throughput: NotNegative  # throughput in a unit other than examples/s
     unit: str
     work: NotNegative  # work whose speed the throughput is
@@ -162,6 +167,7 @@ class Result(TypedDict, total=False):
     mfu: NUMBER
     metrics: dict[str, Any]
     units: dict[str, str]  # units of the metrics
+    of_ranks: dict[str, str]  # figures that several ranks printed -> "all", or the rank whose number counts
     ended_early: dict[str, Any]  # by --until: epochs, and the place of the run among those that had come so far
     troubles: list[str]  # figures that could not be found
     phases_s: dict[str, float | None]

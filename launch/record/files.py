@@ -83,7 +83,7 @@ def read_whole(path: Path) -> bytes:
     with open_file(path) as file:
         try:
             long = os.fstat(file.fileno()).st_size > MOST
-            data = b"" if long else file.read(MOST + 1)
+            data = b"" if long else file.read()  # with a number, Python would first ask for as much memory
         except OSError as error:
             raise Unreadable(path, error) from None
     if long or len(data) > MOST:
@@ -101,8 +101,9 @@ def read_end(path: Path, size: int, begin: int = 0) -> bytes:
     """
     try:
         with open_file(path) as file:
-            file.seek(max(begin, file.seek(0, os.SEEK_END) - size))
-            return file.read(size)
+            end = file.seek(0, os.SEEK_END)
+            start = file.seek(max(begin, end - size))
+            return file.read(max(0, end - start))
     except FileNotFoundError:
         return b""
     except OSError as error:

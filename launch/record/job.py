@@ -49,13 +49,19 @@ class Job:
         The name in the scheduler's own tools.
     after : tuple of str
         Ids of jobs that must have ended well before this one begins.
+    behind : tuple of str
+        Ids of jobs that must have ended, however, before this one begins.
     throttle : int, optional
         Maximum number of tasks of an array that run at once. For a pack on this machine (by default one) or in an
         allocation: maximum number of runs.
     detached : bool
         Whether it outlives its launcher even if jobs are processes of this machine.
     token : str
-        The token by which the job can be found at the scheduler.
+        The token by which the job can be found at the scheduler, and told from others with the same id.
+    cluster : str
+        What tells its scheduler from others that share this file system; empty if that is not known.
+    made_for : str
+        The path of the holder when the scheduler was asked, without links.
     state : str
         "asked" (the scheduler may have the job), "submitted" (it has the job, as `id`) or "refused" (it does not).
     id : str, optional
@@ -77,9 +83,12 @@ class Job:
     saves: bool
     name: str
     after: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
     throttle: int | None = None
     detached: bool = False
     token: str = ""
+    cluster: str = ""
+    made_for: str = ""
     state: str = "asked"
     id: str | None = None
     time: float = 0.0
@@ -96,6 +105,21 @@ class Job:
     def holder(self) -> Path:
         """The run or study that the job belongs to."""
         return self.folder.parent.parent
+
+    @functools.cached_property
+    def original(self) -> Path | None:
+        """The run or study that made the job, if the holder is only a copy of that. A holder that was moved is not a
+        copy: what it was moved from has no such record any more."""
+        if not self.made_for or os.path.realpath(self.holder) == self.made_for:
+            return None
+        there = Path(self.made_for, FOLDER, self.folder.name)
+        try:
+            own, other = ((folder / "job.json").stat() for folder in (self.folder, there))
+            # Two paths may lead to one folder. No copy has the times of the original's i-node.
+            same = (own.st_ino, own.st_ctime_ns) == (other.st_ino, other.st_ctime_ns)
+            return Path(self.made_for) if not same and read(there).token == self.token else None
+        except (OSError, Unreadable):
+            return None
 
     @property
     def script(self) -> Path:
@@ -138,11 +162,13 @@ class Job:
         """Return the event in a run's records that refers to the job."""
         return next((event for event in run.events("submitted") if event.get("submission") == self.number), None)
 
-    def ask(self) -> "Job":
-        """Record that the scheduler is about to be asked; return the job with its token."""
+    def ask(self, cluster: str = "") -> "Job":
+        """Record that the scheduler is about to be asked, and on which cluster; return the job with its token."""
         asked = dataclasses.replace(
             self,
             token=f"rankloop-{os.urandom(16).hex()}",
+            cluster=cluster,
+            made_for=os.path.realpath(self.holder),
             time=round(time.time(), 3),
             host=socket.gethostname(),
             command=tuple(without_secrets(sys.orig_argv)),
@@ -213,7 +239,7 @@ def _has_record(folder: Path) -> bool:
     try:
         return (folder / "job.json").exists()
     except OSError as error:  # the folder of another user's job cannot be entered
-        raise Unreadable(folder / "job.json", error.strerror or str(error)) from None
+        raise Unreadable(folder / "job.json", error) from None
 
 
 def read(folder: Path) -> Job:

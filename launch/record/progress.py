@@ -201,8 +201,14 @@ def summary(run: RunDir, plan: Plan) -> str:
                 (name.replace("_", " "), f"{_rounded(value)} {unit}" if unit not in ("", name) else _rounded(value))
             )
     if made and made.value:
-        each = "" if made.work or plan.size == 1 else f" ({made.value / plan.size:.4g} each)"
+        shared = not made.work and plan.size > 1 and not figures.is_of_one_rank(plan.fom, result)
+        each = f" ({made.value / plan.size:.4g} each)" if shared else ""
+        if made.unit.startswith("rank-"):
+            each = f" ({made.unit.removeprefix('rank-')} of each rank, added up)"
         rows.append(("throughput", f"{_with_unit(made.value, made.unit)} on {_ranks(plan.size)}{each}"))
+    rows += [("note", line) for line in figures.of_ranks(plan.fom, result)]
+    if apart := result.get("slowest_to_fastest_rank"):
+        rows.append(("ranks", f"the slowest takes {apart:.2g} times as long as the fastest: its time counts"))
     rows += [("not known", trouble) for trouble in result.get("troubles", [])]
     seconds = [f"{name} {value:.1f}" for name, value in result.get("phases_s", {}).items() if value is not None]
     if seconds:

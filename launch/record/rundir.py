@@ -146,7 +146,7 @@ class RunDir:
         except (FileNotFoundError, NotADirectoryError):
             raise Refusal(f"{path} is not a run: it has no run.json; give the folder of a run") from None
         except OSError as error:
-            raise Unreadable(run.run_json, error.strerror or str(error)) from None
+            raise Unreadable(run.run_json, error) from None
         return run
 
     @property

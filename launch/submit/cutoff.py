@@ -25,6 +25,9 @@ PREDICT_FROM = 3
 """So many numbers of nodes must have been measured before one is predicted: two points show no curvature."""
 
 
+_said: set[Path] = set()  # runs that the launcher that watches a study has named
+
+
 class Measured(NamedTuple):
     """What the finished runs of a point have reached."""
 
@@ -125,6 +128,7 @@ def cut(run: RunDir, plan: Plan) -> bool:
         if entry["nodes"] < own["nodes"] and point_of(entry) == point_of(own):
             points.setdefault(entry["nodes"], []).append(RunDir(folder / entry["run"]))
     known = [point for nodes, runs in points.items() if (point := measured(nodes, runs))]
+    _say_silent([run for runs in points.values() for run in runs])
     # Without the smallest point there is nothing to compare to.
     if not known or min(points) < min(known).nodes:
         return False
@@ -151,6 +155,18 @@ def measured(nodes: int, runs: Sequence[RunDir]) -> Measured | None:
         return None
     unit = made[0].unit if made[0].work is None else f"{made[0].unit} of all work"
     return Measured(nodes, ranks, statistics.harmonic_mean([each.value * (each.work or 1) for each in made]), unit)
+
+
+def _say_silent(runs: Sequence[RunDir]) -> None:
+    """Print which runs cannot decide, as they have a result without a throughput; each is named once."""
+    silent = [run.path for run in runs if (result := run.result()) and of_result(result) is None]
+    if new := [path for path in silent if path not in _said]:
+        _said.update(new)
+        print(
+            f"--stop-below skips nothing because of {', '.join(path.name for path in new)}, without a throughput: have "
+            "the program record its steps (rankloop.steps) or print its speed (--fom)",
+            flush=True,
+        )
 
 
 def _to_come(run: RunDir) -> bool:

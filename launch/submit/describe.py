@@ -139,7 +139,8 @@ def _backend(plans: Sequence[Plan], asked: Request, within: Allocation | None) -
     """Return what runs the plans and, unless Slurm decides that, how many of them at a time."""
     backend, most = plans[0].backend, asked.throttle or len(plans)
     if plans[0].is_queued:
-        return backend + (f", ranks start by {plans[0].launcher}" if plans[0].launcher else "")
+        limit = f", up to {asked.throttle} run{'s' * (most > 1)} at a time" if asked.throttle and len(plans) > 1 else ""
+        return backend + limit + (f", ranks start by {plans[0].launcher}" if plans[0].launcher else "")
     if within is None:
         have = this_machine()
         at_once, most = runs_at_once(plans, asked.throttle or 1, have.gpus, have.cores), asked.throttle or 1

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from launch.plan.site import Site
 from launch.plan.slurm.walltime import UNLIMITED, clock, in_words
 from launch.record.code.sources import Sources
 from launch.submit.study import planning
+
+_ASKS_FOR_GPUS = re.compile(r"-[Gg]|--gpus|--gres(=.*gpu|$)|--tres-per-task(=.*gpu|$)|.*ngpus=")
+"""Options of sbatch, flux batch and qsub; what follows ``--gres`` as a word of its own is not looked at."""
 
 
 def program(planned: Plan) -> dict[str, str]:
@@ -154,7 +158,8 @@ def gpus(planned: Plan) -> str:
 
 
 def _by_sbatch(planned: Plan) -> bool:
-    return bool(planned.is_queued and planned.sbatch_args and planned.gpu_binding != "none")
+    asked = any(map(_ASKS_FOR_GPUS.match, planned.sbatch_args))
+    return planned.is_queued and asked and planned.gpu_binding != "none"
 
 
 def not_known(planned: Plan, here: Site) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from launch.backends.scheduler import Part, scheduler
+from launch.backends.scheduler import QUEUED, RUNNING, Part, poll_all, scheduler
 from launch.errors import Refusal, SubmissionRefused, command
 from launch.plan.packing import in_order
 from launch.plan.plan import Plan
@@ -81,7 +81,34 @@ def submit(jobs: Sequence[Job], hold: Hold) -> list[Job]:
     """
     with all_or_none() as together:
         together += jobs
-        return [submit_one(job, hold) for job in jobs]
+        return in_turn(jobs, hold)
+
+
+def in_turn(jobs: Sequence[Job], hold: Hold) -> list[Job]:
+    """Submit jobs of a run or study, within `all_or_none`; return them with their ids.
+
+    The arrays of a throttled study run one behind the other, and behind those that it has under way: schedulers count
+    the tasks of each array by itself.
+    """
+    submitted: list[Job] = []
+    throttled = any(job.shape == "array" and job.throttle for job in jobs)
+    behind = _under_way(jobs[0].holder) if throttled else ()
+    for job in jobs:
+        submitted.append(_submit(dataclasses.replace(job, behind=behind), hold))
+        behind = (str(submitted[-1].id),) if throttled else ()
+    return submitted
+
+
+def _under_way(holder: Path) -> tuple[str, ...]:
+    """Return the ids of the jobs of a study that its scheduler has now."""
+    given = [job for job in record.of(holder) if job.state == "submitted" and not job.original]
+    answer = poll_all(given)
+    if answer.silence:
+        raise Refusal(
+            f"the scheduler does not answer ({answer.silence}), so it may still have {holder}: try again later"
+        )
+    phases = {job: {status.phase for run in job.run_dirs if (status := answer.of(job, run))} for job in given}
+    return tuple(str(job.id) for job in given if phases[job] & {QUEUED, RUNNING})
 
 
 @contextlib.contextmanager
@@ -128,7 +155,9 @@ def find_lost(runs: Iterable[RunDir]) -> None:
 
 
 def attached(job: Job) -> Job:
-    """Complete the record of a job whose answer was lost; return the job."""
+    """Complete the record of a job whose answer was lost; return the job. A copy of the run that asked has none."""
+    if job.original:
+        return job.answered(None)
     # Its launcher may have been killed after it wrote to the runs and before it wrote the record.
     number = next((note.get("job") for run in job.run_dirs if (note := job.note_in(run))), None)
     return job.answered(job.id_of(number) if number else scheduler(job.backend).attach(job))
@@ -174,11 +203,11 @@ def last_event(run: RunDir, job: Job) -> Mapping[str, Any]:
     return own[-1] if own else {}
 
 
-def submit_one(job: Job, hold: Hold) -> Job:
-    """Submit a job to its scheduler, within `all_or_none`; return it with its id."""
+def _submit(job: Job, hold: Hold) -> Job:
+    """Submit a job to its scheduler; return it with its id."""
     job.folder.mkdir(mode=0o700, parents=True)
     job.log.parent.mkdir(exist_ok=True)
-    job = job.ask()  # from here on the scheduler may have the job
+    job = job.ask(scheduler(job.backend).cluster(job))  # from here on the scheduler may have the job
     try:
         hold.check()
     except Refusal:
@@ -198,7 +227,7 @@ def _saves(job: Job) -> bool:
 
 
 def _note_cancelled(job: Job, run: RunDir, reason: str) -> None:
-    if run.result() is None and last_event(run, job).get("event") != "cancelled":
+    if not run.is_missing and run.result() is None and last_event(run, job).get("event") != "cancelled":
         run.append_event("cancelled", submission=job.number, **({"reason": reason} if reason else {}))
 
 

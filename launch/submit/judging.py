@@ -111,6 +111,9 @@ def state_of(entry: Record, job: Job | None, answer: Answer) -> tuple[str, str, 
     state, reason = entry.within(job)
     if state not in OPEN:
         return state, reason, "records"
+    if job.original:
+        why = f"a copy of {job.original}, {f'whose job {job.id} it was' if job.id else 'which was being submitted'}"
+        return ("stopped" if state == "stopped" else "lost"), f"{why}: resume goes on", "records"
     if job.id is None:
         unconfirmed = "its submission was not confirmed: resume or cancel asks the scheduler for it"
         return "running" if state == "running" else "queued", unconfirmed, "records"

@@ -115,8 +115,9 @@ def announce(submitted: Sequence[Job]) -> None:
             what = f": {runs} run{'s' * (runs > 1)} on {each}"
         else:
             what = f": {len(job.runs)} runs, one after the other"
+        behind = f"; it waits for the end of job {', '.join(job.behind)}, as --throttle asks" if job.behind else ""
         if scheduler(job.backend).remote or job.detached:
-            print(f"job            {job.id}{what}", flush=True)
+            print(f"job            {job.id}{what}{behind}", flush=True)
 
 
 def summary(folder: Path, outcomes: Mapping[str, str]) -> int:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from launch.backends.scheduler import UNKNOWN, Answer, Status, poll_all
+from launch.backends.scheduler import ENDED, UNKNOWN, Answer, Status, key, poll_all
 from launch.errors import Refusal, command
 from launch.record import job as record
 from launch.record import network
@@ -112,6 +112,7 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
         except (Unreadable, OSError) as error:
             records |= {run.path: _broken(run.path, error) for run in those}
     open_ = [each for each in unfinished if each.run.path in jobs and each.within(jobs[each.run.path])[0] in OPEN]
+    open_ = [each for each in open_ if not jobs[each.run.path].original]
     answer = _ask({each.run.path: jobs[each.run.path] for each in open_}, open_, fresh, poll)
     known = []
     for path, each in records.items():
@@ -125,7 +126,7 @@ def look(paths: Sequence[Path], fresh: bool = False, poll: Callable[..., Answer]
 def _broken(path: Path, error: Refusal | OSError) -> Known:
     """Return the entry of a run about which nothing more can be known. Such a run must not hide the others."""
     if isinstance(error, OSError):
-        error = Unreadable(Path(error.filename or path), error.strerror or str(error))
+        error = Unreadable(Path(error.filename or path), error)
     state, reason = (error.state, error.reason) if isinstance(error, Unreadable) else ("damaged", str(error))
     return Known(path=path, state=state, reason=reason)
 
@@ -149,8 +150,9 @@ def _missing(path: Path, of_study: Collection[str]) -> Known | None:
     return Known(path=path, state="damaged", reason="it has no run.json: remove the rest, then resume the study")
 
 
-def under_way(runs: Sequence[RunDir]) -> set[Path]:
-    """Return the runs that are now queued or running, and so must not be submitted again.
+def under_way(runs: Sequence[RunDir]) -> dict[Path, Known]:
+    """Return the runs that are or may be queued or running, and so must not be submitted again. Runs that are missing
+    from their study may be, too.
 
     Raises
     ------
@@ -162,7 +164,16 @@ def under_way(runs: Sequence[RunDir]) -> set[Path]:
         raise Refusal(
             f"the scheduler does not answer ({silence}), so it may still have {runs[0].path}: try again later"
         )
-    return {one.path for one in known if one.under_way}
+    found = {one.path: one for one in known if one.under_way}
+    gone = [RunDir(one.path) for one in known if one.state == "missing"]
+    jobs = {path: job for path, job in record.latest(gone).items() if job.id and not job.original}
+    answer = _polled(list(dict.fromkeys(jobs.values())), False, poll_all) if jobs else Answer({})
+    for path, job in jobs.items():
+        status = answer.of(job, RunDir(path))
+        if answer.silence or status and status.phase != ENDED:
+            why = f"its folder is gone, and job {job.handle(RunDir(path))} has not ended: wait for that, or end it"
+            found[path] = Known(path=path, state="missing", reason=why)
+    return found
 
 
 def _ask(jobs: dict[Path, Job], entries: Sequence[Record], fresh: bool, poll: Callable[..., Answer]) -> Answer:
@@ -186,8 +197,7 @@ def _polled(jobs: Sequence[Job], shared: bool, poll: Callable[..., Answer]) -> A
     except (Refusal, OSError) as error:
         if len(jobs) == 1:
             (job,) = jobs
-            handles = {str(job.id), *(job.handle(run) for run in job.run_dirs)}
-            return Answer(dict.fromkeys(handles, Status(UNKNOWN, reason=str(error))))
+            return Answer({key(job, run): Status(UNKNOWN, reason=str(error)) for run in job.run_dirs})
     first = [job for job in jobs if job.backend == jobs[0].backend]  # each scheduler is asked about all its jobs
     others = [job for job in jobs if job.backend != jobs[0].backend]
     if not others:

@@ -72,6 +72,7 @@ def rows(seed: int) -> list[dict]:
         capped = noise.random(SECONDS) < 0.4
         columns = {
             "time_ms": time_ms,
+            "clock_set_ms": np.zeros(SECONDS),
             "gpu_utilization": noise.integers(90, 101, SECONDS),
             "memory_utilization": noise.integers(40, 70, SECONDS),
             "memory_bytes": np.where(np.arange(SECONDS) < 30, 10**9, 37 * 2**30),
@@ -101,7 +102,7 @@ def rows(seed: int) -> list[dict]:
         common = {"node": 0, "attempt": 1, "rank": gpu, "device": f"GPU-{seed:08x}-aaaa-bbbb-cccc-{gpu:012x}"}
         made += [common | dict(zip(columns, row)) for row in values]
     for second in range(SECONDS):
-        made.append({"time_ms": int(time_ms[second]), "node": 0, "attempt": 1, "host_cpu_ms": 6500 * second + int(noise.integers(0, 200)),
+        made.append({"time_ms": int(time_ms[second]), "clock_set_ms": 0, "node": 0, "attempt": 1, "host_cpu_ms": 6500 * second + int(noise.integers(0, 200)),
                      "host_available_bytes": 2**39 + 4096 * int(noise.integers(0, 10**5)), "network_tx_kib": 300 * second, "network_rx_kib": 900 * second,
                      "sampler_cpu_ms": 2 * second, "sampling_us": int(noise.integers(900, 1500))})  # fmt: skip
     return made

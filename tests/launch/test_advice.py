@@ -198,6 +198,11 @@ def test_a_run_that_ran_out_of_memory(run: RunDir):
         "ended", attempt=1, outcome="failed", status=1, first_failure=failure | {"error": "CUDA out of memory"}
     )
     assert advice.of(run.path).options == []
+    limited = failure | {"error": "MemoryError", "address_space": 2**30}  # ulimit -v: the node had memory left
+    run.append_event("ended", attempt=1, outcome="failed", status=1, first_failure=limited)
+    assert advice.of(run.path).options == []
+    run.append_event("ended", attempt=1, outcome="failed", status=1, first_failure=limited | {"address_space": None})
+    assert "--sbatch-arg=--mem=96G" in advice.of(run.path).options
 
 
 def test_nothing_is_said_of_a_run_that_is_under_way(run: RunDir):

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from launched import launch
+from launched import launch, until
 from plans import CLUSTER, LAPTOP, plan, run_of
 
 from launch.cli import resume
@@ -74,6 +74,24 @@ def test_a_missing_run_is_not_made_up(tmp_path: Path):
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
     assert "arguments of n1-r1 was a and would be b today" in refused.stderr
     assert not (folder / "n1-r2").exists()
+
+
+def test_a_refused_resume_puts_nothing_back(tmp_path: Path):
+    (tmp_path / "program.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
+    words = ("--backend=local", "--sample-hz=0", "--repeats=2", "--runs", tmp_path, "--name=s", "--detach")
+    assert launch(*words, tmp_path / "program.py").returncode == 0
+    first, second = (RunDir(tmp_path / "s" / name) for name in ("n1-r1", "n1-r2"))
+    until(lambda: first.node_log(0).exists() and first.node_log(0).read_text(), 30)
+    shutil.rmtree(second.path)
+    for folder, says in ((tmp_path / "s", "n1-r1 is running"), (second.path, "its folder is gone, and job")):
+        refused = launch("resume", folder)
+        assert (refused.returncode, refused.stdout) == (2, "") and says in refused.stderr
+        assert not second.path.exists()
+    cancelled = launch("cancel", tmp_path / "s")
+    assert cancelled.returncode == 0 and "n1-r1: ended" in cancelled.stdout, cancelled.stderr
+    refused = launch("resume", tmp_path / "s", "--account=m1")
+    assert refused.returncode == 2 and "--account is for Slurm" in refused.stderr
+    assert not second.path.exists()
 
 
 def test_a_run_is_started_again_with_more_time(tmp_path: Path):

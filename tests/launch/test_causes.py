@@ -69,7 +69,11 @@ def test_the_out_of_memory_killer(tmp_path: Path, small_memory: Path):
 
 def test_a_limit_of_memory(tmp_path: Path):
     limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30)); held = b'x' * 2**31"
-    told(failed(tmp_path, limit), "MemoryError", "out of memory: use fewer ranks on a node")
+    told(failed(tmp_path, limit), "MemoryError", "the address space of a process is limited to 1.0 GiB (ulimit -v)")
+
+
+def test_no_memory(tmp_path: Path):
+    told(failed(tmp_path, "held = bytearray(2**62)"), "MemoryError", "out of memory: use fewer ranks on a node")
 
 
 @pytest.mark.slow

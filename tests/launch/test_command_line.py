@@ -1,6 +1,7 @@
 """python -m launch as a user types it: refusals of one line that leave nothing behind, help, dry runs, and the house's rules."""
 
 import ast
+import dataclasses
 import os
 import re
 import subprocess
@@ -104,6 +105,9 @@ REFUSED = {
     "resume of nothing": (["resume"], "resume needs a run: python -m launch resume RUN"),
     "resume of no run": (["resume", "empty"], "empty is not a run: it has no run.json"),
     "resume with an option": (["resume", "empty", "--nodes", "2"], "extend adds to a study"),
+    "nothing for a verb": (["summary"], "summary needs a RUN: python -m launch summary RUN"),
+    "one of two": (["score", "empty"], "and then a TABLE or a STUDY, and was given empty: python -m launch score PRED"),
+    "too many for a verb": (["report", "a", "b"], "report needs a STUDY or a TABLE, and was given a b: "),
     "doctor with an option": (["doctor", "--fix"], "unknown option --fix of doctor"),
 }  # fmt: skip
 
@@ -156,6 +160,15 @@ def test_resume_of_a_run_that_is_finished_or_damaged(here: Path):
     run.run_json.write_text('{"name": ')
     refused(launch(here, "resume", "runs/a"), "run.json is damaged")
     assert run.events() == []
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_run_that_is_under_way_is_not_resumed(here: Path, monkeypatch, state: str):
+    run = run_of(plan(here=LAPTOP, machine=Machine(2, 0)), here / "runs" / "a")
+    known = states.look([run.path])[0][0]
+    monkeypatch.setattr(states, "look", lambda paths, **_: ([dataclasses.replace(known, state=state)], ""))
+    with pytest.raises(Refusal, match=f"/a is {state}: wait for its end, or end it: "):
+        resume.main([str(run.path)])
 
 
 def test_a_run_that_ends_while_its_scheduler_is_asked_is_not_run_again(here: Path, monkeypatch):
@@ -269,6 +282,18 @@ def test_the_command_is_found_whatever_lies_in_the_folder(here: Path, words: lis
     )  # fmt: skip
     assert (done.returncode, says in done.stdout + done.stderr) == (status, True), done.stdout + done.stderr
     assert "not this one" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["workloads"], ["completion", "bash"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_standard_output_is_named(here: Path, words: list[str], unbuffered: str):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, START, *words], cwd=here, env=environment(PYTHONUNBUFFERED=unbuffered), stdout=full,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    assert done.stderr == "rankloop: cannot write to standard output (No space left on device)\n"
+    assert done.returncode == 1
 
 
 def test_default_names_do_not_collide(here: Path):

@@ -284,6 +284,17 @@ def test_what_to_do(error: str, advice: str):
     assert bool(program) == bool(advice) or "diverged" in workload
 
 
+def test_what_to_do_about_memory():
+    assert suggestion("MemoryError", True) == "out of memory: use fewer ranks on a node or a smaller --batch"
+    assert suggestion("MemoryError", True, ranks=1) == "out of memory: use a smaller --batch"
+    for error in ("MemoryError", "ended by SIGKILL"):
+        assert suggestion(error, False, ranks=1).endswith("give the rank more memory")
+    for error in ("MemoryError", "_ArrayMemoryError: Unable to allocate", "std::bad_alloc", "Cannot allocate memory"):
+        assert "is limited to 879 MiB (ulimit -v)" in suggestion(error, True, address_space=900000 * 1024)
+    assert "ulimit" not in suggestion("ended by Out Of Memory", False, address_space=2**30)
+    assert "ulimit" not in suggestion("ended by SIGKILL", False, address_space=2**30)
+
+
 CANCELLED = "slurmstepd: error: *** {} 10{} ON node1 CANCELLED AT 2026-03-01T12:00:00{} ***"
 
 

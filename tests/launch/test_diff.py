@@ -171,3 +171,17 @@ def test_the_verb(tmp_path: Path):
     ):
         refused = launch("diff", *words)
         assert refused.returncode == 2 and says in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_runs_of_two_ranks(tmp_path: Path):
+    script = tmp_path / "hello.py"
+    script.write_text("print('hello')\n")
+    for name in ("a", "b"):
+        done = launch(
+            "--backend", "local", "--nodes", 2, "--independent", "--wait", "--runs", tmp_path, "--name", name, script
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    done = launch("diff", tmp_path / "a", tmp_path / "b", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)["differences"]
+    assert not [name for name in found.get("machine", {}) if name.startswith("network")]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from launch.cli.doctor import doctor, engines
+from launch import HOME
+from launch.cli.doctor import doctor, engines, findings
 from launch.gpus import Inventory
 
 GPU = Inventory(["Emulated GPU"], "535.0", [])
@@ -54,6 +55,11 @@ def test_tensorflow(environment, packages, said, here, machine, level, words):
     found = engines.tensorflow()
     assert found.level == level and words in found.text
     assert bool(found.fix) == (level != "ok")
+
+
+def test_what_is_to_be_typed_in_the_clone_goes_there_first():
+    fixes = (findings.INSTALL, findings.INSTALL_JAX, findings.REBUILD_HOROVOD)
+    assert all(fix.startswith(f"cd {HOME} && ") for fix in fixes)
 
 
 @pytest.mark.parametrize(

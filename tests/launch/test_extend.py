@@ -162,7 +162,10 @@ def test_a_kill_leaves_the_study_with_all_of_it_or_nothing(tmp_path: Path, monke
         with grow.grown(what):
             pass
     assert len(read_json(folder / "study.json")["runs"]) == 9
-    assert len(restore.put_back(folder)) == 7  # as resume does
+    runs = [RunDir(folder / entry["run"]) for entry in read_json(folder / "study.json")["runs"]]
+    assert sum(run.is_missing for run in runs) == 7
+    with restore.restored(runs):  # as resume does
+        assert not any(run.is_missing for run in runs)
     for point, plan in what.runs:
         assert RunDir(folder / point.name).plan() == plan
 

@@ -21,6 +21,7 @@ from launch.plan import figures as asked
 from launch.plan import patterns
 from launch.plan.request import Request
 from launch.plan.target.workload import Target
+from launch.record import progress
 from launch.record.files import lines_from_end
 from launch.record.performance import figures, steps
 from launch.record.rundir import RunDir
@@ -218,6 +219,56 @@ def test_what_is_no_figure_is_said_and_the_others_stand(tmp_path: Path, log: byt
     (said,) = found["troubles"]
     assert said.startswith("throughput: ") and trouble in said
     assert found["metrics"]["n"] == 7 and "throughput" not in found
+
+
+REPLICAS = b"0: took 0.3 s, rate 30\n1: took 0.4 s, rate 9\n1: took 0.7 s, rate 10\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "more", "value", "throughput"),
+    [
+        ("throughput=rate ([0-9]+)", {}, 40, 40),
+        ("time=took ([0-9.]+) s", {}, 0.7, 2 / 0.7),
+        ("time=took ([0-9.]+) s", {"scaling": "strong"}, 0.7, 1 / 0.7),
+        ("speed=rate ([0-9]+)", {}, 20, 40),
+        ("time=took (?P<value>[0-9.]+) (?P<unit>s), rate", {}, 0.7, 2 / 0.7),
+    ],
+)
+@pytest.mark.parametrize("known", [{"independent": True}, {"cooperation": ""}])
+def test_ranks_that_work_on_their_own_are_taken_together(
+    tmp_path: Path, pattern: str, more: dict, value: float, throughput: float, known: dict
+):
+    fom = words(pattern)
+    found = run(tmp_path, fom, REPLICAS, **known, **more)
+    (name,) = found["metrics"]
+    assert found["metrics"][name] == pytest.approx(value) and found["throughput"] == pytest.approx(throughput)
+    assert found["of_ranks"] == {name: "all"} and "of all ranks" in figures.of_ranks(fom, found)[0]
+
+
+def test_of_each_rank_on_its_own_the_mean_is_taken_before_all_are_added(tmp_path: Path):
+    found = run(tmp_path, words("throughput=rate ([0-9]+)", how=("mean",)), REPLICAS, independent=True)
+    assert found["throughput"] == 30 + 9.5
+
+
+@pytest.mark.parametrize("known", [{"cooperation": "torch.distributed"}, {"cooperation": None}, {"independent": True}])
+def test_that_other_ranks_printed_it_too_is_said(tmp_path: Path, known: dict):
+    fom, log = words("throughput=rate ([0-9]+)"), b"1: rate 10\n0: rate 30\n"
+    logs = (log, b"") if "independent" in known else (log,)  # of the four ranks two have printed it
+    found = run(tmp_path, fom, *logs, **known)
+    (line,) = figures.of_ranks(fom, found)
+    assert found["throughput"] == 30 and "that of rank 0 is taken" in line and "throughput=all takes the sum" in line
+    planned = plan(nodes=1, ranks_per_node=2, fom=fom)
+    publish_json(RunDir(tmp_path / "run").result_json, found)
+    said = progress.summary(RunDir(tmp_path / "run"), planned)
+    assert "each" not in said and line in said
+    (tmp_path / "meant").mkdir()
+    meant = run(tmp_path / "meant", words("throughput=rate ([0-9]+)", how=("throughput=0",)), log, **known)
+    assert meant["throughput"] == 30 and "of_ranks" not in meant
+
+
+def test_a_figure_of_rank_0_alone_is_that_of_all(tmp_path: Path):
+    found = run(tmp_path, words("throughput=rate ([0-9]+)"), b"0: rate 30\n1: done\n", b"2: done\n", cooperation="MPI")
+    assert found["throughput"] == 30 and "of_ranks" not in found
 
 
 def test_two_units_of_one_figure(tmp_path: Path):

@@ -29,6 +29,7 @@ rankloop.result(loss=0.1)
 TABLE = "workers,throughput\n1,100\n2,190\n4,350\n8,600\n"
 # What takes minutes, needs what is not there, or would not end; its words are checked all the same.
 NOT_RUN = {
+    "score scaling scaling": "docs/tutorial.md",
     "completion bash >> ~/.bash_completion": "tests/launch/test_completion.py",
     "demo": "tests/launch/test_demo.py",
     "sites new --name mine > mine.toml": "tests/slurm/test_sites_new.py",
@@ -62,8 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the examples name: a study called scaling, and two more."""
     here = tmp_path_factory.mktemp("examples")
     (here / "train.py").write_text(PROGRAM)
-    for name in ("table.csv", "measured.csv"):
-        (here / name).write_text(TABLE)
+    (here / "table.csv").write_text(TABLE)
+    (here / "measured.csv").write_text(f"{TABLE}64,3000\n")  # which an example predicts
     for name in ("scaling", "before", "after"):
         done = rankloop(here, f"--backend local --sample-hz 0 --nodes 1,2 --repeats 3 --name {name} train.py")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -112,12 +113,26 @@ def test_letters_in_common_are_no_suggestion(given: str):
     assert near(given, [*known, *VERBS]) == ""
 
 
+def test_help_is_a_word_too(tmp_path: Path):
+    for words, same in (("help", "--help"), ("help report", "report --help")):
+        assert rankloop(tmp_path, words).stdout == rankloop(tmp_path, same).stdout != ""
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         ("--lr 0.1 workloads.mnist", "--lr is an option of workloads.mnist: put it after the name"),
         ("--widht 3 train.py", "If it is one of train.py, put it after the name"),
         ("--mem=4G train.py", "--sbatch-arg=--mem=4G"),
+        ("--gres gpu:2 train.py", "pass it on: --sbatch-arg=--gres=VALUE\n"),
+        ("--exclusive train.py", "pass it on: --sbatch-arg=--exclusive\n"),
+        ("--output log train.py", "the job's log is logs/job.log of the run: rankloop logs RUN --job"),
+        ("-e=log workloads.mnist", "-e is not a job option: the job's log is logs/job.log of the run"),
+        ("--chdir=/tmp train.py", "the ranks run in the folder that the command is given in"),
+        ("-n 4 train.py", "-n is not a job option: the ranks are --nodes times --ntasks-per-node: give --nodes 1 --ntasks-per-node 4"),
+        ("-n4 train.py", "give --nodes 1 --ntasks-per-node 4"),
+        ("--ntasks=4 workloads.mnist", "give --nodes 1 --ntasks-per-node 4"),
+        (f"{ROOT}/jobs/cfd_resnet_workflow.toml --dry-run", "--dry-run is a job option: put it before what is run"),
         ("workloads.mnist --nodes 2", "--nodes is a job option: put it before what is run: rankloop --nodes ... workloads"),
         ("workloads.mnist -N4", "put it before what is run: rankloop -N4 workloads.mnist"),
         (f"{ROOT}/jobs/mnist.toml --repeats=2", "put it before what is run: rankloop --repeats=2 "),

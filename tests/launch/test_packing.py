@@ -98,6 +98,23 @@ def test_a_point_counts_when_all_its_runs_are_over(tmp_path: Path, capsys: pytes
     assert not cutoff.cut(runs["n4-r1"], plan(Request(nodes=4)))
 
 
+def test_runs_without_a_throughput_skip_nothing_and_are_named_once(tmp_path: Path, capsys: pytest.CaptureFixture):
+    runs = results(tmp_path, {"n1-r1": 100, "n2-r1": None, "n4-r1": None})
+    publish_json(runs["n2-r1"].result_json, {"status": "done", "ranks": 2})
+    planned = plan(Request(nodes=4, stop_below=0.9))
+    assert not cutoff.cut(runs["n4-r1"], planned) and not cutoff.cut(runs["n4-r1"], planned)
+    said = capsys.readouterr().out
+    assert (
+        said.startswith("--stop-below skips nothing because of n2-r1, without a throughput: ") and said.count("\n") == 1
+    )
+
+
+def test_programs_of_which_nobody_knows_whether_they_report_a_speed_are_taken(tmp_path: Path):
+    words = ["--stop-below=0.5", "--nodes=1,2", "--backend=local", "--dry-run", "--runs", tmp_path]
+    taken = launch(*words, __file__)
+    assert taken.returncode == 0 and "is below 0.5" in taken.stdout, taken.stderr
+
+
 def test_what_the_prediction_does_not_even_hope_for_is_left_out():
     """By python -m profiling predict: the upper end of the interval decides, and from three points on."""
     falling = [
@@ -136,7 +153,6 @@ def test_without_the_smallest_nothing_is_compared(tmp_path: Path):
         ),
         (["--stop-below=0", "--nodes=1,2", "tiny"], "option --stop-below: '0' is not"),
         (["--stop-below=0.5", "--repeats=2", "tiny"], "--stop-below compares numbers of nodes"),
-        (["--stop-below=0.5", "--nodes=1,2", __file__], "--stop-below needs the speed of a run"),
         (["--stop-below=0.5", "--nodes=1,2", "--detach", "tiny"], "--stop-below needs somebody who watches"),
         (["--pack", "--nodes=1,2", "--time=30", "--budget=1.9", "tiny"], "it takes up to 2 node-hours"),
         (["--pack", "--nodes=1,2", "--time=30", "--backend=local", "tiny"], "--pack is for a scheduler"),

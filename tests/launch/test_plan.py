@@ -20,6 +20,7 @@ from launch.plan.request import Request
 from launch.plan.resolve import resolve
 from launch.plan.shape import Machine, this_machine
 from launch.plan.target.workload import Target, find
+from launch.submit import describe_parts
 
 GPUS = site.from_table(
     {
@@ -86,6 +87,19 @@ def test_on_this_machine_nodes_divide_the_gpus():
 )
 def test_which_gpus_are_hidden(asked: dict[str, Any], here: site.Site, gpus: int, binding: str):
     assert plan(Request(**asked), here, machine=Machine(8, gpus)).gpu_binding == binding
+
+
+@pytest.mark.parametrize(
+    ("option", "asks"),
+    [
+        ("--mem=1G", False), ("--gres=nvme:1", False), ("--gpu-freq=high", False), ("--exclusive", False),
+        ("--gres=gpu:2", True), ("--gres=nvme:1,gpu:a100:2", True), ("--gpus=4", True), ("--gpus-per-task=1", True),
+        ("-G4", True),
+    ],
+)  # fmt: skip
+def test_options_for_sbatch_are_said_to_ask_for_gpus_only_where_they_do(option: str, asks: bool):
+    made = plan(Request(sbatch_arg=(option,)))
+    assert describe_parts.gpus(made) == ("GPUs by the options for sbatch" if asks else "no GPUs")
 
 
 def test_a_type_of_gpus_by_option_and_in_a_site_file():

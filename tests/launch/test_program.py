@@ -163,6 +163,30 @@ def test_a_rank_is_what_python_alone_would_be(folder: Path, name: str):
     same(alone(folder, path, "a", "--b c"), rank(folder, Target("script", path, ("a", "--b c"))))
 
 
+ENDS = {
+    "exits with 0": ("import sys\nsys.exit(0)", 0, []),
+    "exits with 3": ("import sys\nsys.exit(3)", 3, ["exit status 3"]),
+    "has saved": ("import rankloop, sys\nrankloop.stop_requested()\nsys.exit(75)", 75, []),
+    "exits with text": ("import sys\nsys.exit('no shard')", 1, ["exit status 1: no shard"]),
+    "fails": ("raise ValueError('no shard')", 1, ["ValueError: no shard"]),
+    "launches": ("import rankloop\nprint(rankloop.Refusal)", 0, []),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_the_toolkit_imports_nothing_of_the_folder_when_its_program_ends(tmp_path: Path, end: str):
+    text, status, errors = ENDS[end]
+    names = ["launch", "profiling", "workloads", "traceback", "linecache", "tokenize", "textwrap"]
+    for name in names + ["rankloop"] * ("rankloop" not in text):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('nobody has asked for this')")
+    (tmp_path / "train.py").write_text(text)
+    found, said = rank(tmp_path, Target("script", str(tmp_path / "train.py")))
+    failures = [line for file in tmp_path.glob("runs/run0/failures/*") for line in read_lines(file)]
+    assert (found, [line["error"] for line in failures]) == (status, errors), said
+    assert "nobody has asked" not in said
+    assert not failures or failures[0]["traceback"] == (said if end == "fails" else "")
+
+
 def test_what_a_process_that_was_forked_raises_is_not_the_error_of_the_rank(folder: Path):
     path = folder / "runs" / "forks"
     words = ["--backend", "local", "--sample-hz", "0", "--name", "forks", "a fork that fails.py"]

@@ -16,6 +16,7 @@ from plans import plan, run_of
 from launch.errors import command
 from launch.plan.plan import Plan
 from launch.plan.request import Request
+from launch.record.performance.pace import pace
 from launch.record.progress import Progress, Tail, closing, summary
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish_json
@@ -80,6 +81,34 @@ def test_a_resumed_run_is_measured_anew(run: RunDir):
     assert show.line() == ""
     stepped(run, 41, 42, seconds=0.5)  # from the checkpoint on
     assert show.line() == "epoch 2.10/5  step 42/100  loss 0.25  256 examples/s on 4 ranks  00:00:29 left"
+
+
+def counted(run: RunDir, node: int, rank: int, *examples: float | None, attempt: int = 1) -> None:
+    """Steps of 0.5 s with so many examples each."""
+    for step, each in enumerate(examples, 1):
+        line = {"rank": rank, "attempt": attempt, "step": step, "start": 1000 + step * 0.5, "seconds": 0.5}
+        append_line(run.node_steps(node), line | ({} if each is None else {"examples": each}))
+
+
+def test_the_examples_of_all_steps_and_ranks_count(tmp_path: Path):
+    run = run_of(plan(Request(nodes=2, ranks_per_node=2)), tmp_path / "run")
+    counted(run, 0, 0, 128, 128, 128, 128, 128, 128, 128, 128, 128, 2)
+    assert pace(run).throughput == pytest.approx(1154 / 5)  # the ranks that record none count for nothing
+    counted(run, 0, 1, 12, 12)
+    assert pace(run).throughput == pytest.approx(1154 / 5 + 24)
+    counted(run, 1, 2, 1000, 1000, attempt=2)  # of another attempt
+    assert pace(run).throughput == pytest.approx(1154 / 5 + 24)
+    counted(run, 1, 3, 100)
+    assert pace(run).throughput == pytest.approx(1154 / 5 + 24 + 200)
+    counted(run, 1, 3, None)  # a rank that does not count: that of all is not known
+    assert pace(run).throughput is None and pace(run).step == 10
+
+
+def test_the_files_of_some_nodes_stand_for_those_of_all(tmp_path: Path):
+    run = run_of(plan(Request(nodes=101)), tmp_path / "run")
+    for rank in range(101):
+        counted(run, rank, rank, 10, 10)
+    assert pace(run).throughput == pytest.approx(101 * 20)
 
 
 def test_a_line_that_a_kill_has_cut_is_passed_over(run: RunDir):
@@ -210,3 +239,5 @@ def test_the_summary_of_a_finished_run(run: RunDir):
         f"  figure          {run.figures / 'flows.png'}",
     ]
     assert closing(run, PLAN, "done").startswith(f"done: {run.path}\n  relative error")
+    publish_json(run.result_json, {"status": "done", "throughput": 2.0, "unit": "rank-runs/s"})
+    assert "2 rank-runs/s on 4 ranks (runs/s of each rank, added up)" in summary(run, PLAN)

@@ -162,7 +162,7 @@ def test_where_slurm_is_silent_that_is_said(tmp_path: Path, monkeypatch: pytest.
         "state": "submitted",
     }
     publish_json(run.path / "jobs" / "1" / "job.json", job)
-    with pytest.raises(Refusal, match="is queued, and that was its last word, as Slurm does not answer"):
+    with pytest.raises(Refusal, match="is queued, and that was its last word, as the scheduler does not answer"):
         rm.main([str(run.path), "--yes"])
     assert run.run_json.exists() and rm.main([str(run.path), "--yes", "--force"]) == 0
 

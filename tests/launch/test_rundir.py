@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from plans import LAPTOP, plan, run_of
 from launch import own_command
 from launch.errors import Refusal
 from launch.plan.request import Request
-from launch.record.files import read_json, read_lines
+from launch.record.files import MOST, read_end, read_json, read_lines, read_whole
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish, publish_json
 
@@ -199,3 +200,16 @@ def test_what_another_user_has_put_there_is_refused(tmp_path: Path, inner: str):
     assert [event["event"] for event in run.events()] == ["ended"]
     # To look at it does no harm.
     assert launch("status", run.path).returncode == 0
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path):
+    """There may be a limit on it (ulimit -v)."""
+    (tmp_path / "file").write_bytes(b"x" * 100)
+    tracemalloc.start()
+    try:
+        assert read_whole(tmp_path / "file") == b"x" * 100
+        assert read_end(tmp_path / "file", MOST, begin=90) == b"x" * 10
+        assert read_end(tmp_path / "file", 20) == b"x" * 20 and read_end(tmp_path / "file", 20, begin=200) == b""
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

@@ -253,6 +253,13 @@ def test_what_the_plan_decides_is_no_option_for_the_scheduler(
         scheduler.SCHEDULER.check(made)
 
 
+@pytest.mark.parametrize("option", ["--output=x", "-ox", "-e", "--error=/tmp/e"])
+def test_the_log_of_a_slurm_job_stays_in_its_run(option: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Refusal, match=f"^{option} would put the job's log elsewhere .* logs RUN --job shows"):
+        slurm.SCHEDULER.check(plan(Request(sbatch_arg=(option,)), cluster()))
+
+
 WORKLOAD = workload.find("tiny", [])
 
 
@@ -412,6 +419,13 @@ def test_a_path_that_slurm_would_change_is_refused(tmp_path: Path, name: str):
     moved = RunDir(tmp_path / name / "run")
     with pytest.raises(Refusal):
         script(the_job(moved.path, [(moved, plan())]))
+
+
+def test_the_path_that_slurm_would_change_is_named_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "x %j").mkdir()
+    monkeypatch.chdir(tmp_path / "x %j")
+    with pytest.raises(Refusal, match="/x %j/runs'"):
+        plan(Request(runs=Path("runs")))
 
 
 # What a program says by status 75 counts where the program is known to say it.

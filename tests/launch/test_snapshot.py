@@ -294,6 +294,30 @@ def test_environments_in_a_repository_are_linked(tmp_path: Path):
     }
 
 
+def test_the_changes_of_a_submodule_are_in_the_patch(tmp_path: Path):
+    library = repository(tmp_path / "library", lib_py="L = 1\n")
+    project = repository(tmp_path / "project", train_py="")
+    git(project, "submodule", "add", "-q", str(library), "sub")
+    git(project, "commit", "-qm2")
+    repository(project / "sub" / "inner", deep_py="D = 1\n")
+    (project / "sub" / "lib.py").write_text("L = 2\n")
+    (project / "sub" / "new.py").write_text("N = 2\n")
+    (project / "sub" / "inner" / "deep.py").write_text("D = 2\n")
+    kept = tmp_path / "code.patch"
+    assert patch.keep(kept, str(project)) == git(project, "rev-parse", "HEAD")
+    assert set(patch.files(kept.read_text())) == {"sub/lib.py", "sub/new.py", "sub/inner/deep.py"}
+    commit = git(library, "rev-parse", "HEAD")[:8]
+    assert f"with sub at {commit}, changed" in snapshot.write(tmp_path, "code", of(project / "train.py"), True)[
+        "trees"
+    ][0].get("notes", ())
+    git(project / "sub", "checkout", "-q", ".")
+    git(project / "sub" / "inner", "checkout", "-q", ".")
+    (project / "sub" / "new.py").unlink()
+    git(project, "apply", str(kept))
+    assert (project / "sub" / "lib.py").read_text() == "L = 2\n" and (project / "sub" / "new.py").exists()
+    assert (project / "sub" / "inner" / "deep.py").read_text() == "D = 2\n"
+
+
 def test_an_edit_in_the_second_of_the_commit_is_in_the_patch(tmp_path: Path):
     project = repository(tmp_path / "p", train_py="VALUE = 'v1'")
     index = project / ".git" / "index"
@@ -352,6 +376,33 @@ def test_an_executable_is_watched_with_its_repository(tmp_path: Path):
     assert changes is not None and changes.files == ["case", "data/solver"]
     on_path = sources.of(dataclasses.replace(planned, workload="mpi_solver"), tmp_path)
     assert on_path.trees[0].root == str(project) and "found on the nodes" in on_path.notes[0]
+
+
+def test_a_script_that_a_program_reads_is_watched_and_the_plan_says_how_to_have_it_copied(tmp_path: Path):
+    (tmp_path / "train.py").write_text("cells = 1\n")
+    (tmp_path / "other.py").write_text("")
+
+    def code(*words: str, copied: bool = True) -> sources.Sources:
+        planned = plan(here=LAPTOP, target=Target("program", words[0], words[1:]), cwd=str(tmp_path))
+        return sources.of(planned, tmp_path / "runs", copied)
+
+    advice = "give train.py without python, and the run has a copy of it"
+    by_python = code("python", "-u", "train.py", "--epochs", "2")
+    assert by_python.trees[0].what == str(tmp_path / "train.py") and not by_python.copied
+    assert by_python.notes == ("python is found on the nodes", advice)
+    assert advice not in code("python", "train.py", copied=False).notes
+    by_shell = code("/bin/bash", "train.py")
+    assert by_shell.trees[0].files == ("train.py",) and by_shell.notes == ()  # nothing would copy a shell script
+    for words in (("python", "-m", "train.py"), ("sh", "-c", "train.py"), ("cat", "train.py"), ("python", "gone.py")):
+        found = code(*words)
+        assert advice not in found.notes and not any(tree.files == ("train.py",) for tree in found.trees)
+    run = run_of(
+        plan(here=LAPTOP, target=Target("program", "python", ("train.py",)), cwd=str(tmp_path)), tmp_path / "run"
+    )
+    snapshot.write(run.path, "code", by_python, True)
+    (tmp_path / "train.py").write_text("cells = 2\n")
+    changes = compare.changes(run)
+    assert changes is not None and changes.files == ["train.py"]
 
 
 def test_what_git_does_not_say_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

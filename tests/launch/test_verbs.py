@@ -36,6 +36,14 @@ STATES = {
 }  # fmt: skip
 TRAINING = {"parameters": 56_454_720, "steps": 40, "steps_per_epoch": 20, "epochs": 2.0, "global_batch": 64}
 WAIT = "import os, time\nprint('here', os.environ['RANK'], flush=True)\ntime.sleep(120)\n"
+SAVES = """
+import sys, time, rankloop
+asked = rankloop.stop_requested()
+print("here", rankloop.rank, flush=True)
+while not rankloop.stop_requested():
+    time.sleep(0.05)
+sys.exit(rankloop.STOPPED)
+"""
 BEGUN = 1_700_000_000.0
 
 
@@ -324,6 +332,19 @@ def launch_with(words: list[object], folder: Path = ROOT, **env: str) -> subproc
     return subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.parametrize("verb", ["status", "list"])
+def test_runs_below_the_working_directory_are_shown_as_they_are_typed(tmp_path: Path, verb: str):
+    run = record(tmp_path / "runs" / "a", [SUBMITTED, STARTED, DONE])
+    for folder, shown in (
+        (tmp_path, "runs/a"),
+        (tmp_path / "runs", "a"),
+        (run.path, str(run.path)),
+        (ROOT, str(run.path)),
+    ):
+        line = launch_with([verb, run.path], folder).stdout.splitlines()[1]
+        assert line.split()[0] == shown
+
+
 def state(run: RunDir) -> str:
     return states.look([run.path])[0][0].state
 
@@ -341,6 +362,14 @@ def start(tmp_path: Path, text: str, name: str = "run", ranks: int = 2) -> RunDi
 
 def said(run: RunDir, word: str) -> bool:
     return any(word in log.read_text() for log in run.logs.glob("node*.log"))
+
+
+def test_a_program_that_left_as_it_was_asked_to_is_said_to_have(tmp_path: Path):
+    run = start(tmp_path, SAVES, ranks=1)
+    until(lambda: said(run, "here 0"), 30)
+    cancelled = launch("cancel", run.path)
+    again = f"continue it: python -m launch resume {run.path}"
+    assert cancelled.stdout == f"{run.path}: ended as it was asked to (status 75); {again}\n", cancelled.stderr
 
 
 def test_a_local_run_from_start_to_cancel(tmp_path: Path):

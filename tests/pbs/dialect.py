@@ -113,14 +113,16 @@ def _qsub(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
     ):
         return 188, "", "qsub: Job violates queue and/or server resource limits\n"
     after: list[str] = []
+    behind: list[str] = []
     for option, value in pairs:
         if option == "-W":
-            kind, _, ids = value.removeprefix("depend=").partition(":")
             if not value.startswith("depend="):
                 return 154, "", "qsub: Error (15002) submitting job\n"
-            if kind != "afterok" or not ids:
-                return usage("W")
-            after += map(full, ids.split(":"))
+            for depend in value.removeprefix("depend=").split(","):
+                kind, _, ids = depend.partition(":")
+                if kind not in ("afterok", "afterany") or not ids:
+                    return usage("W")
+                (after if kind == "afterok" else behind).extend(map(full, ids.split(":")))
     tasks, throttle = [None], None
     if "-J" in said:
         match = re.fullmatch(r"(\d+)-(\d+)(?:%(\d+))?", said["-J"])
@@ -143,7 +145,7 @@ def _qsub(pbs: Pbs, words: list[str], asked: dict[str, Any]) -> ANSWER:
             more={
                 "slots": int(chunk.get("mpiprocs", 1)), "queue": queue, "walltime": _clock(limit) if limit is not None else None, "gpus": int(chunk.get("ngpus", 0)),
                 "threads": chunk.get("ompthreads") or chunk.get("ncpus") or "1", "account": said.get("-A"), "arguments": " ".join(words),
-                **({"index": task, "throttle": throttle} if task is not None else {}),
+                "behind": behind, **({"index": task, "throttle": throttle} if task is not None else {}),
             },
         )  # fmt: skip
     return 0, f"{array or id}\n", ""

@@ -106,6 +106,8 @@ class Engine:
                 continue
             if not all(p.ok for parent in parents for p in parent):
                 continue
+            if any(p.state != "ended" for id in job.more.get("behind", ()) for p in self.of(id)):
+                continue
             throttle = job.more.get("throttle")
             if throttle and running.count(job.array) >= throttle:
                 continue

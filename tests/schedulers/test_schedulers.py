@@ -129,6 +129,33 @@ def test_a_study_is_made_and_its_failed_runs_again(scheduler: Queue, tmp_path: P
     assert [len(run.events("started")) for run in runs] == [1, 2, 1]
 
 
+@pytest.mark.parametrize("scheduler", [SLURM, "pbs"], indirect=True)
+def test_a_throttled_study_has_no_more_runs_at_a_time(scheduler: Queue, tmp_path: Path):
+    """Though it has an array for each number of nodes, and a run of it is submitted again beside the others."""
+    folder, program = tmp_path / "s", script(tmp_path, "import time; time.sleep(2)")
+    words = (
+        "--nodes=1,2",
+        "--repeats=2",
+        "--throttle=1",
+        "--independent",
+        "--sample-hz=0",
+        "--runs",
+        tmp_path,
+        "--name=s",
+    )
+    made = launch(*words, "--detach", program)
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert made.stdout.count("as --throttle asks") == 1 and "up to 1 run at a time" in made.stdout
+    taken = launch("cancel", folder / "n2-r2")
+    assert taken.returncode == 0, taken.stderr
+    again = launch("resume", folder / "n2-r2", "--detach")
+    assert again.returncode == 0 and "as --throttle asks" in again.stdout, again.stdout + again.stderr
+    runs = [RunDir(folder / name) for name in ("n1-r1", "n1-r2", "n2-r1", "n2-r2")]
+    until(lambda: all(run.result() and run.events("ended") for run in runs), 120)
+    spans = sorted((run.events("started")[-1]["time"], run.events("ended")[-1]["time"]) for run in runs)
+    assert all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:])), spans
+
+
 def test_ranks_save_before_they_are_ended(scheduler: Queue, tmp_path: Path):
     """The job is not started again by itself, though it might be."""
     words = (

@@ -100,7 +100,7 @@ def test_jobs_that_slurm_took_from_a_launcher_that_was_killed_are_not_lost(
 
     taken = launch("resume", tmp_path / "s")
     assert taken.returncode == 2 and taken.stderr.count("\n") == 1
-    assert "is running: wait for its end" in taken.stderr
+    assert "is queued: wait for its end" in taken.stderr
     assert "recovered; it had been submitted" in taken.stdout
     assert [run.events()[-1]["job"].partition("_")[2] for run in both] == ["0", "1"]
     number = both[0].events()[-1]["job"].partition("_")[0]

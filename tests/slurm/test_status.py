@@ -104,7 +104,7 @@ def test_a_silent_controller(clean_slurm: Cluster, tmp_path: Path):
         done = launch("status", run.path)
         assert time.monotonic() - began < TIMEOUT_S + 60
         assert done.returncode == 0 and done.stdout.splitlines()[1].split()[1] == "running"
-        assert done.stderr.startswith("launch: Slurm does not answer (") and done.stderr.count("\n") == 1
+        assert done.stderr.startswith("launch: the scheduler does not answer (") and done.stderr.count("\n") == 1
         refused = launch("cancel", run.path)
         assert refused.returncode == 2 and "nothing was cancelled: try again later" in refused.stderr
     finally:
@@ -118,7 +118,7 @@ def test_what_becomes_of_a_run_that_could_note_nothing(clean_slurm: Cluster, tmp
     forgotten = RunDir(tmp_path / "runs" / "b")
     forgotten.create()
     publish_json(forgotten.run_json, read_json(run.run_json))
-    job = read_json(run.path / "jobs" / "1" / "job.json") | {"id": "999999"}
+    job = read_json(run.path / "jobs" / "1" / "job.json") | {"id": "999999", "made_for": str(forgotten.path)}
     (forgotten.path / "jobs" / "1").mkdir(parents=True)
     publish_json(forgotten.path / "jobs" / "1" / "job.json", job)
     subprocess.run(["scontrol", "update", "nodename=node1", "state=down", "reason=test"], check=True)

@@ -41,10 +41,18 @@ JAX = ("jax", "jaxlib", "keras")
 
 def test_horovod_is_the_default_where_it_is_installed_and_jax_elsewhere(installed):
     installed("tensorflow", *JAX, horovod_for="tensorflow")
-    assert Training().describe(1)["engine"] == "horovod (TensorFlow with Horovod), which is installed"
-    assert Training(engine="jax").describe(1)["engine"] == "jax (JAX), as asked for"
+    assert Training().describe(1)["engine"] == (
+        "horovod (TensorFlow trains, Horovod averages the gradients of the ranks), which is installed"
+    )
+    assert (
+        Training(engine="jax").describe(1)["engine"]
+        == "jax (JAX trains, and averages the gradients of the ranks), as asked for"
+    )
     installed("tensorflow", *JAX)
-    assert Training().describe(1)["engine"] == "jax (JAX), as the package horovod is not installed"
+    assert (
+        Training().describe(1)["engine"]
+        == "jax (JAX trains, and averages the gradients of the ranks), as the package horovod is not installed"
+    )
 
 
 @pytest.mark.parametrize(

@@ -54,16 +54,16 @@ class Training:
     compress: bool = False  # send gradients between the ranks as float16
     bucket_mb: NotNegative = 0  # MiB of gradients per message, each of which is sent while the backward pass makes the
     # next; 0: all in one message at its end
-    engine: Literal["horovod", "jax"] | None = None  # that computes, and by which ranks average their gradients:
-    # TensorFlow with Horovod, or JAX; not given: Horovod where it is installed, otherwise JAX
+    engine: Literal["horovod", "jax"] | None = None  # the framework that trains, and averages the gradients of the
+    # ranks: TensorFlow with Horovod, or JAX; not given: Horovod where it is installed, otherwise JAX
     strategy: Literal["horovod", "mirrored", "single"] = "horovod"  # ranks that average their gradients; one rank on
     # all its devices, by TensorFlow's MirroredStrategy (two made of the processor where there is no GPU); one on one
     threads: Natural = 0  # of a rank, for the operations of its network; 0: its share of the node's cores
     trace: str = ""  # steps that the engine's profiler records, first and last: 20..30
-    trace_ranks: str = "0"  # ranks on which it does: 0, or 0,4..7, or first-of-node, or all
-    timeline: bool = False  # record what Horovod does in these steps; no step of the run is timed then
-    cache: NotNegative = 1  # GiB per rank for examples read from files, of the training set and of the other one each;
-    # 0: read them again in every epoch
+    trace_ranks: str = "0"  # ranks on which the profiler records: 0, or 0,4..7, or first-of-node, or all
+    timeline: bool = False  # record what Horovod does in the steps of --trace; no step of the run is timed then
+    cache: NotNegative = 1  # GiB per rank to keep examples in memory, once for the training set and once for the
+    # validation set; 0: read them again in every epoch
     stage: str = ""  # folder on a disk of each node, such as '$TMPDIR' (expanded there), to which the files that its
     # ranks read are copied first
     tensorboard: bool = True  # write what TensorBoard shows into the run

@@ -14,7 +14,7 @@ from launch.backends import rank_command
 from launch.backends.allocation import step
 from launch.backends.commands import command
 from launch.backends.local.scheduler import Local, Process, process_of
-from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
+from launch.backends.scheduler import ENDED, QUEUED, RUNNING, UNKNOWN, Answer, Status, elsewhere, key, scheduler
 from launch.errors import Refusal
 from launch.plan import queueing
 from launch.plan.plan import Plan
@@ -53,35 +53,42 @@ class Steps(Local):
         process = process_of(job.folder)
         return f"{process.get('allocation')}:{process['host']}:{process['pid']}" if process else None
 
+    def cluster(self, job: Job) -> str:
+        """Return the cluster of the allocation, as its scheduler does."""
+        return scheduler(_scheduler(job)).cluster(job)
+
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
         """Return whether the processes of jobs are alive; for those that are not, how their allocations have ended."""
         statuses = dict(super().poll(jobs).statuses)
+        keys = {job.folder: key(job, job.run_dirs[0]) for job in jobs}  # there are no arrays
+        gone: dict[str, list[Job]] = defaultdict(list)
         for job in jobs:
-            if statuses[str(job.id)].phase == RUNNING and job.shape == "run" and not _has_begun(job):
-                statuses[str(job.id)] = Status(QUEUED, "WAITING", "others have its nodes of the allocation")
-        gone: dict[str, list[str]] = defaultdict(list)
-        for job in jobs:
-            if statuses[str(job.id)].phase == ENDED:
-                gone[_scheduler(job)].append(str(job.id))
-        for scheduler, each in gone.items():
-            number = {id: id.partition(":")[0] for id in each}
-            of = _ask(scheduler, sorted(set(number.values())), shared)
-            ended = {id: of.statuses.get(number[id]) for id in each}
-            statuses |= {id: status for id, status in ended.items() if status and status.outcome}
+            phase = statuses[keys[job.folder]].phase
+            if phase == RUNNING and job.shape == "run" and not _has_begun(job):
+                statuses[keys[job.folder]] = Status(QUEUED, "WAITING", "others have its nodes of the allocation")
+            elif phase == ENDED:
+                gone[_scheduler(job)].append(job)
+        for name, those in gone.items():
+            number = {job.folder: str(job.id).partition(":")[0] for job in those}
+            of = _ask(name, sorted(set(number.values())), shared)
+            ended = {keys[folder]: of.statuses.get(number[folder]) for folder in number}
+            statuses |= {each: status for each, status in ended.items() if status and status.outcome}
         return Answer(statuses)
 
-    def _elsewhere(self, process: Process) -> Status:
+    def _elsewhere(self, job: Job, process: Process) -> Status:
         """Return the status of a process on another host. It has ended if the allocation has. Until then a step on that
         host looks for it; only Slurm can start such a step from elsewhere."""
-        scheduler, number = process.get("scheduler", "slurm"), process.get("allocation")
+        of, number = process.get("scheduler", "slurm"), process.get("allocation")
+        if why := elsewhere(job):
+            return Status(UNKNOWN, reason=why)
         if number is None:  # what was recorded is damaged
-            return super()._elsewhere(process)
-        answer = _ask(scheduler, [number])
+            return super()._elsewhere(job, process)
+        answer = _ask(of, [number])
         status = answer.statuses.get(number)
         if not answer.silence and (status is None or status.phase == ENDED):
             return Status(ENDED)
-        if status is None or scheduler != "slurm" or process["host"] not in hostlist.expand(status.nodes):
-            return super()._elsewhere(process)
+        if status is None or of != "slurm" or process["host"] not in hostlist.expand(status.nodes):
+            return super()._elsewhere(job, process)
         with contextlib.suppress(OSError):
             self._kill(process, 0)
             return Status(RUNNING)
@@ -97,10 +104,8 @@ class Steps(Local):
         if process["host"] == socket.gethostname():
             super()._kill(process, number)
             return
-        if (scheduler := process.get("scheduler", "slurm")) != "slurm":
-            raise OSError(
-                errno.EHOSTUNREACH, f"{queueing.TITLES[scheduler]} starts nothing on {process['host']} for us"
-            )
+        if (of := process.get("scheduler", "slurm")) != "slurm":
+            raise OSError(errno.EHOSTUNREACH, f"{queueing.TITLES[of]} starts nothing on {process['host']} for us")
         there = [f"--jobid={process.get('allocation')}", f"--nodelist={process['host']}", "--overlap", "-N1", "-n1"]
         answer = command(["srun", *there, "kill", f"-{number}", str(process["pid"])], 20)
         if answer is None:
@@ -115,10 +120,10 @@ def _scheduler(job: Job) -> str:
     return plans[0].scheduler
 
 
-def _ask(scheduler: str, numbers: Sequence[str], shared: bool = False) -> Answer:
+def _ask(of: str, numbers: Sequence[str], shared: bool = False) -> Answer:
     """Return what a scheduler reports about allocations."""
-    queue: Any = importlib.import_module(f"launch.backends.{scheduler}.queue")
-    return queue.ask_shared() if shared and scheduler == "slurm" else queue.ask(numbers)
+    queue: Any = importlib.import_module(f"launch.backends.{of}.queue")
+    return queue.ask_shared() if shared and of == "slurm" else queue.ask(numbers)
 
 
 def _has_begun(job: Job) -> bool:

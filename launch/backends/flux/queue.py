@@ -46,6 +46,10 @@ def ask(ids: Iterable[str]) -> Answer:
 
 def status(job: dict[str, Any]) -> Status:
     """Return the status of a job, from what flux jobs says about it."""
+    return _status(job)._replace(marks=str(job.get("name", "")))
+
+
+def _status(job: dict[str, Any]) -> Status:
     state, exception = str(job.get("state", "")), job.get("exception") or {}
     nodes = str(job.get("nodelist", ""))
     if state in _WAITING:

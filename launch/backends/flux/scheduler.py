@@ -58,6 +58,10 @@ class Flux:
         """Return the id of the job that has the token in its name."""
         return submission.attach(job, _QUEUE)
 
+    def cluster(self, job: Job) -> str:
+        """Return nothing: Flux has no name for an instance."""
+        return ""
+
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
         """Return what Flux reports about jobs, and about those that were submitted from within them."""
         return followed.poll(jobs, queue.ask)

@@ -6,7 +6,6 @@ import os
 import re
 import selectors
 import signal
-import socket
 import subprocess
 import time
 from typing import IO
@@ -14,14 +13,12 @@ from typing import IO
 from launch.backends import rank_command
 from launch.backends.local import mpirun
 from launch.errors import Refusal
-from launch.node import stop
+from launch.node import failure, stop
 from launch.node.rank import Rank, environment
 from launch.plan.plan import Plan
 from launch.plan.slurm.inherited import without_identity
 from launch.record.failures import job_log
-from launch.record.files import read_lines
 from launch.record.rundir import RunDir
-from launch.record.writing import append_line
 
 _TAG = re.compile(r"\[\d+,(\d+)\]<std(?:out|err)>: ?")  # what mpirun puts before the lines of a rank
 
@@ -201,22 +198,7 @@ class Ranks:
             rank = int(found["signalled"] or found["exited"])
             status = -int(found["signal"]) if found["signal"] else int(found["status"])
         self._asked_to_end = True  # the ends of the others are only consequences
-        path = self.run.failures / f"node{rank // self.plan.ranks_per_node}.jsonl"
-        if any(line["rank"] == rank and line["attempt"] == self.number for line in read_lines(path)):
-            return
-        error = f"ended by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        append_line(
-            path,
-            {
-                "time": round(time.time(), 3),
-                "attempt": self.number,
-                "rank": rank,
-                "node": rank // self.plan.ranks_per_node,
-                "host": socket.gethostname(),
-                "error": error,
-                "traceback": "",
-            },
-        )
+        failure.note_end(self.run, Rank(rank, node=rank // self.plan.ranks_per_node), self.number, status)
 
 
 def _kill_group(process: subprocess.Popen) -> None:

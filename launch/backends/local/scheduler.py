@@ -18,7 +18,7 @@ from launch import own_command
 from launch.backends import rank_command
 from launch.backends.local import mpirun
 from launch.backends.local.supervise import GRACE_S, is_running
-from launch.backends.scheduler import ENDED, RUNNING, UNKNOWN, Answer, Limits, Part, Status
+from launch.backends.scheduler import ENDED, RUNNING, UNKNOWN, Answer, Limits, Part, Status, key
 from launch.errors import Refusal
 from launch.node import stop
 from launch.plan.plan import Plan
@@ -85,9 +85,14 @@ class Local:
         process = process_of(job.folder)
         return f"{process['host']}:{process['pid']}" if process else None
 
+    def cluster(self, job: Job) -> str:
+        """Return nothing: a job's process has the name of its host."""
+        return ""
+
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
         """Return whether the processes of jobs are alive."""
-        return Answer({str(job.id): self._status(job) for job in jobs})
+        statuses = {job.folder: self._status(job) for job in jobs}
+        return Answer({key(job, run): statuses[job.folder] for job in jobs for run in job.run_dirs})
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
         """Ask processes to end their job, or a run of it, and wait for that; an interrupt ends them at once."""
@@ -110,9 +115,9 @@ class Local:
         process = process_of(job.folder)
         if process is None:
             return Status(ENDED)
-        return Status(RUNNING) if process["host"] == socket.gethostname() else self._elsewhere(process)
+        return Status(RUNNING) if process["host"] == socket.gethostname() else self._elsewhere(job, process)
 
-    def _elsewhere(self, process: Process) -> Status:
+    def _elsewhere(self, job: Job, process: Process) -> Status:
         """Return what is known about a process on another host."""
         return Status(UNKNOWN, reason=f"started on {process['host']}: ask there")
 
@@ -199,7 +204,7 @@ def _content(file: BinaryIO, path: Path) -> Process:
         file.seek(0)
         process = decode((file.read(_MOST) or b"{}").decode())
     except OSError as error:
-        raise Unreadable(path, error.strerror or str(error)) from None
+        raise Unreadable(path, error) from None
     except (ValueError, RecursionError) as error:
         raise Damaged(path, str(error)) from None
     if process != {} and (wrong := mismatch(process, _Written)):

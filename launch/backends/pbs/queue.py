@@ -54,6 +54,11 @@ def ask(ids: Iterable[str]) -> Answer:
 
 def status(job: dict[str, Any]) -> Status:
     """Return the status of a job, from what qstat says about it."""
+    marks = " ".join(str(job[name]) for name in ("Job_Name", "Submit_arguments") if name in job)
+    return _status(job)._replace(marks=marks)
+
+
+def _status(job: dict[str, Any]) -> Status:
     letter, substate = str(job.get("job_state", "")), job.get("substate")
     nodes = ",".join(hosts(str(job.get("exec_host", ""))))
     comment = str(job.get("comment", ""))

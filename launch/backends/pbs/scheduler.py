@@ -70,6 +70,10 @@ class Pbs:
         """Return the id of the job that has the token in its name."""
         return submission.attach(job, _QUEUE)
 
+    def cluster(self, job: Job) -> str:
+        """Return nothing: the id of a job names its server, and qstat asks that one."""
+        return ""
+
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
         """Return what qstat reports about jobs, and about those that were submitted from within them."""
         return followed.poll(jobs, queue.ask)
@@ -109,7 +113,7 @@ def _never(id: str, job: Job) -> str:
     """Return why PBS can never run a job that it has accepted, which it says once it has looked at the job; otherwise
     empty."""
     deadline = time.monotonic() + _FIRST_S
-    while not job.after and time.monotonic() < deadline:
+    while not (job.after or job.behind) and time.monotonic() < deadline:
         answer = queue.ask([id])
         status = answer.statuses.get(id)
         if status is None or status.phase != QUEUED or status.reason:

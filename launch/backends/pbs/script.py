@@ -58,7 +58,8 @@ def qsub(job: Job, again: bool = False) -> list[str]:
     dependencies."""
     plan, *_ = job.plans
     kept, depend = _without_depend(plan.sbatch_args)
-    after = [] if again else [*depend, *([f"afterok:{':'.join(job.after)}"] if job.after else [])]
+    waits = [("afterok", job.after), ("afterany", job.behind)]
+    after = [] if again else [*depend, *(":".join([how, *ids]) for how, ids in waits if ids)]
     array = []
     if job.shape == "array" and len(job.runs) > 1 and not again:  # PBS has no array of one task
         array = ["-J", f"0-{len(job.runs) - 1}" + (f"%{job.throttle}" if job.throttle else "")]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from launch.backends import submission
 from launch.backends.commands import command
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal, nearest
+from launch.errors import command as to_type
 from launch.plan.plan import Plan
 from launch.plan.shape import nodes_text
 from launch.plan.slurm.walltime import exceeds, limit_text, walltime
@@ -31,7 +34,7 @@ _OUTCOMES = {"TIMEOUT": "timeout", "DEADLINE": "timeout", "CANCELLED": "cancelle
 # The states that a job does not leave again.
 _ENDED = {"COMPLETED", "FAILED", "OUT_OF_MEMORY", "NODE_FAIL", "BOOT_FAIL", "REVOKED", *_OUTCOMES}
 
-_FORMAT = "%i|%A|%T|%r|%N"  # task of an array as 12_3, its own number, state, reason, nodes
+_FORMAT = "%i|%A|%T|%r|%N|%o|%k"  # task of an array as 12_3, its own number, state, reason, nodes, script, comment
 FRESH_S = 5.0  # time for which all processes reuse a shared answer, or the lack of one
 TIMEOUT_S = 10.0  # as long as Slurm's own commands wait (MessageTimeout)
 
@@ -62,9 +65,11 @@ def ask_shared() -> Answer:
     """Return what squeue reports about every job of this user, from an answer that all processes of the user share for
     some seconds.
 
-    The answer is in a file in the cache folder, so that many watching processes ask no more often than one.
+    The answer is in a file in the cache folder, so that many watching processes of a host ask no more often than one.
+    Another host may belong to another cluster.
     """
-    name = f"squeue-{hashlib.sha256(os.fsencode(os.environ.get('SLURM_CONF', ''))).hexdigest()[:12]}"
+    of = f"{socket.gethostname()} {os.environ.get('SLURM_CONF', '')}"
+    name = f"squeue-{hashlib.sha256(os.fsencode(of)).hexdigest()[:12]}"
     with contextlib.ExitStack() as held:
         try:
             folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "rankloop"
@@ -90,9 +95,26 @@ def answers() -> bool:
 
 def largest_array() -> int:
     """Return how many tasks an array may have."""
-    answer = command(["scontrol", "show", "config"])
-    limit = re.search(r"MaxArraySize\s*=\s*(\d+)", answer.stdout if answer else "")
-    return max(1, int(limit[1])) if limit else 1001  # Slurm's default
+    return max(1, int(_config().get("MaxArraySize", 1001)))  # Slurm's default
+
+
+def cluster() -> str:
+    """Return the name and the controller of this cluster; empty if the controller does not answer."""
+    with contextlib.suppress(KeyError):
+        return _cluster(os.environ.get("SLURM_CONF"))
+    return ""
+
+
+@functools.cache  # a launcher asks again and again; an exception is not kept
+def _cluster(conf: str | None) -> str:
+    config = _config()
+    return f"{config['ClusterName']} (controller {config['SlurmctldHost[0]']}:{config['SlurmctldPort']})"
+
+
+def _config() -> dict[str, str]:
+    """Return what the controller says of its configuration; empty if it does not answer."""
+    answer = command(["scontrol", "show", "config"], TIMEOUT_S)
+    return dict(re.findall(r"(?m)^(\S+)\s*=\s*(\S+)", answer.stdout if answer else ""))
 
 
 def refuse_unfollowable(plan: Plan) -> None:
@@ -109,6 +131,11 @@ def refuse_unfollowable(plan: Plan) -> None:
         raise Refusal(
             f"{parts[0]} makes a heterogeneous job, whose parts have ranks and nodes of their own: make each part a "
             "run, and of runs of different shapes a workflow"
+        )
+    if word := next((word for word in options if re.match(r"-[oe]|--(output|error)(=|$)", word)), None):
+        raise Refusal(
+            f"{word} would put the job's log elsewhere than into the run, where its state is looked up: leave it out; "
+            f"{to_type('logs RUN --job')} shows logs/job.log of the run"
         )
     submission.refuse_own(plan, _OWN)
 
@@ -160,10 +187,12 @@ def _answer(answer: subprocess.CompletedProcess | None) -> Answer:
         said = answer.stderr.strip().splitlines() or [f"squeue: exit status {answer.returncode}"]
         return Answer({}, said[-1])
     statuses: dict[str, Status] = {}
-    for line in answer.stdout.splitlines():
-        task, number, word, reason, nodes = line.split("|", 4)
+    for line in re.split(r"\n(?=\d[^|\n]*\|\d+\|[A-Z_]+\|)", answer.stdout):  # a comment may have lines of its own
+        if line.count("|") < 4:
+            continue
+        task, number, word, reason, nodes, *marks = line.rstrip("\n").split("|", 5)
         phase = QUEUED if word in _WAITING else ENDED if word in _ENDED else RUNNING
-        status = Status(phase, word, "" if reason == "None" else reason, nodes, _OUTCOMES.get(word))
+        status = Status(phase, word, "" if reason == "None" else reason, nodes, _OUTCOMES.get(word), *marks)
         statuses[task] = status
         statuses.setdefault(number, status)  # the last task of an array has the number of the array
     return Answer(statuses)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from launch import errors
 from launch.backends import cancelling, rank_command, submission
 from launch.backends.commands import command
-from launch.backends.scheduler import ENDED, Answer, Limits, Part, Status
+from launch.backends.scheduler import ENDED, Answer, Limits, Part, Status, about
 from launch.backends.script import allocated, write
 from launch.backends.slurm import queue, script
 from launch.backends.slurm.submission import QUEUE
@@ -50,10 +50,14 @@ class Slurm:
         """Return the number of the job that has the token in its comment."""
         return submission.attach(job, QUEUE)
 
+    def cluster(self, job: Job) -> str:
+        """Return the name and the controller of this cluster."""
+        return queue.cluster()
+
     def poll(self, jobs: Sequence[Job], shared: bool = False) -> Answer:
         """Return what squeue reports about jobs that are in the queue or left it a few minutes ago."""
         numbers = sorted({job.id for job in jobs if job.id})
-        return queue.ask_shared() if shared else queue.ask(numbers)
+        return about(jobs, queue.ask_shared() if shared else queue.ask(numbers))
 
     def cancel(self, parts: Sequence[Part], save_first: bool) -> Sequence[Part]:
         """End jobs and tasks of arrays, and wait for them to leave the queue; return those that Slurm may still run."""

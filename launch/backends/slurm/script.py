@@ -121,7 +121,8 @@ def sbatch(job: Job) -> list[str]:
         [*given["--comment"][-1:], job.token] if given["--comment"] else [plan.directives.get("comment"), job.token]
     )
     comment = " ".join(filter(None, comment))
-    after = [*given["--dependency"], *([f"afterok:{':'.join(job.after)}"] if job.after else [])]
+    waits = [("afterok", job.after), ("afterany", job.behind)]
+    after = [*given["--dependency"], *(":".join([how, *ids]) for how, ids in waits if ids)]
     return [
         *(["env", *taken] if taken else []),
         "sbatch",

@@ -107,7 +107,7 @@ def _by_token(job: Job) -> str | None:
     answer = command(["squeue", "--me", "-a", "-h", "-t", "all", "-o", "%F %k"])
     if answer is None or answer.returncode:
         raise unknown(job, "Slurm")
-    pairs = (line.partition(" ") for line in answer.stdout.splitlines())
+    pairs = (line.partition(" ") for line in re.split(r"\n(?=\d+ )", answer.stdout))  # a comment may have lines
     return next((number for number, _, comment in pairs if job.token in comment), None)
 
 

@@ -108,7 +108,8 @@ def _workflow(
     if "sweep" in given:
         raise Refusal("--sweep belongs to one stage: write it into the [stage.axes] of one")
     if words:
-        raise Refusal(f"{words[0]!r} belongs to one stage: write it into the [stage.options] of one")
+        text = f"{words[0]!r} belongs to one stage: write it into the [stage.options] of one"
+        raise options.UnknownOption(text, words[0].partition("=")[0])  # it may be an option of the job
     shared = name | _job(table) | given
     stages: dict[str, dict[str, Any]] = {}
     for stage in list_of_tables(table, "stage"):

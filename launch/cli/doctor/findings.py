@@ -2,13 +2,15 @@
 
 import importlib.metadata
 import os
+import shlex
 import subprocess
 from typing import NamedTuple
 
 from launch import HOME
 
 # A wheel has no pyproject.toml, whose groups say what an engine consists of.
-_THERE = "" if os.path.isfile(os.path.join(HOME, "pyproject.toml")) else "in a clone of rankloop: "
+_IS_CLONE = os.path.isfile(os.path.join(HOME, "pyproject.toml"))
+_THERE = f"cd {shlex.quote(HOME)} && " if _IS_CLONE else "in a clone of rankloop: "
 INSTALL = f"{_THERE}python3 -m venv .venv && .venv/bin/pip install uv==0.13.9 && .venv/bin/uv sync --inexact"
 INSTALL_JAX = f"{_THERE}.venv/bin/uv sync --inexact --no-default-groups --group jax"
 REBUILD_HOROVOD = f"{_THERE}.venv/bin/uv sync --inexact --reinstall-package horovod"

@@ -68,7 +68,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("predict scaling --nodes 8,64", "throughput, time and hours on more nodes"),
         ("predict table.csv --kind weak --workers 64 --save predicted.json", "of a table, kept to be scored later"),
     ),
-    "score": (("score predicted.json measured.csv", "a saved prediction against measurements"),),
+    "score": (
+        ("score predicted.json measured.csv", "a saved prediction against measurements"),
+        ("score scaling scaling", "what was predicted from a study against the points that it has got since"),
+    ),
     "simulate": (("simulate resnet50-dlperf --nodes 1,16,256", "a model that comes with the toolkit"),),
     "export": (
         ("export scaling --to csv", "print a row per run"),

@@ -15,12 +15,26 @@ from launch.plan.target import workload
 from launch.plan.target.workload import Target
 
 _OF_SBATCH = frozenset(
-    "--begin --chdir --clusters --comment --core-spec --cores-per-socket --deadline --delay-boot --dependency "
-    "--distribution --error --exclude --exclusive --export --extra-node-info --gid --gpu-freq --gres --hint --hold "
-    "--licenses --mail-type --mail-user --mem --mem-bind --mem-per-cpu --mem-per-gpu --mincpus --network --nice "
-    "--no-kill --nodefile --nodelist --output --oversubscribe --overcommit --power --prefer --priority --profile "
-    "--reboot --reservation --sockets-per-node --switches --thread-spec --threads-per-core --tmp --wckey".split()
+    "--begin --clusters --comment --core-spec --cores-per-socket --deadline --delay-boot --dependency --distribution "
+    "--exclude --export --extra-node-info --gid --gpu-freq --gres --hint --licenses --mail-type --mail-user --mem "
+    "--mem-bind --mem-per-cpu --mem-per-gpu --mincpus --network --nodefile --nodelist --power --prefer --priority "
+    "--profile --reservation --sockets-per-node --switches --thread-spec --threads-per-core --tmp --wckey".split()
 )
+_ALONE = frozenset("--exclusive --hold --nice --no-kill --overcommit --oversubscribe --reboot".split())
+"""Options of sbatch that need no value."""
+
+_INSTEAD = {
+    **dict.fromkeys(
+        ("-n", "--ntasks"),
+        "the ranks are --nodes times --ntasks-per-node: give --nodes 1 --ntasks-per-node {value}",
+    ),
+    **dict.fromkeys(
+        ("-o", "--output", "-e", "--error"), "the job's log is logs/job.log of the run: " + command("logs RUN --job")
+    ),
+    **dict.fromkeys(("-D", "--chdir"), "the ranks run in the folder that the command is given in: give it there"),
+}
+"""Options of sbatch about which the plan itself decides, and what to do."""
+
 _RARELY_OF_PROGRAMS = frozenset(
     "nodes ranks_per_node gpus_per_node cpus_per_task partition account qos dry_run detach sweep repeats".split()
 )
@@ -37,6 +51,8 @@ def before(unknown: UnknownOption, words: Sequence[str]) -> Refusal:
         The words of the command line.
     """
     place = next(place for place, word in enumerate(words) if word.partition("=")[0] == unknown.option)
+    option = unknown.option if unknown.option.startswith("--") else unknown.option[:2]
+    of_sbatch = option in _INSTEAD or option in _ALONE or option in _OF_SBATCH
     for name in (word for word in words[place + 1 :] if not word.startswith("-")):
         try:
             of_workload = workload.kind(name) == "workload"
@@ -46,18 +62,20 @@ def before(unknown: UnknownOption, words: Sequence[str]) -> Refusal:
             return Refusal(
                 f"{unknown.option} is an option of {name}: put it after the name: {command(name, words[place])} ..."
             )
-        if not of_workload and "did you mean" not in str(unknown) and unknown.option not in _OF_SBATCH:
+        if not of_workload and "did you mean" not in str(unknown) and not of_sbatch:
             return Refusal(
                 f"{unknown.option} is not a job option. If it is one of {name}, put it after the name; "
                 f"{command('--help')} lists the job options"
             )
         break
-    if unknown.option in _OF_SBATCH:
-        value = words[place].partition("=")[2] or "VALUE"
-        return Refusal(
-            f"{unknown.option} is not a job option, but one of sbatch: pass it on, with its value if it has one: "
-            f"--sbatch-arg={unknown.option}={value}"
-        )
+    value = words[place].partition("=")[2] or words[place].removeprefix(option)
+    if option in _INSTEAD:
+        value = value or next(iter(words[place + 1 :]), "")
+        advice = _INSTEAD[option].format(value=value if value.isdecimal() else "RANKS")
+        return Refusal(f"{option} is not a job option: {advice}")
+    if of_sbatch:
+        passed = f"{option}={value}" if value else option if option in _ALONE else f"{option}=VALUE"
+        return Refusal(f"{option} is not a job option, but one of sbatch: pass it on: --sbatch-arg={passed}")
     return unknown
 
 

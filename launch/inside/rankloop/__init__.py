@@ -112,8 +112,8 @@ def phase(name: str) -> contextlib.AbstractContextManager[None]:
 
 
 def result(**metrics: float) -> None:
-    """Record figures of the run. Its result.json holds those of the lowest rank that has recorded any, each with its
-    last value.
+    """Record figures of the run. Of each figure its result.json holds the last value of the lowest rank that has
+    recorded it.
 
     >>> result(accuracy=0.97, loss=0.1)
     """

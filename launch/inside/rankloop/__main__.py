@@ -50,6 +50,8 @@ if __name__ == "__main__":
         said = "rankloop: Python 3.11 or newer is needed, and {} is {}.{}.{}: load a newer one"
         print(said.format(sys.executable, *sys.version_info[:3]), file=sys.stderr)
         sys.exit(2)
+    if os.environ.pop("PYTHONINSPECT", "") and sys.flags.inspect:  # Python would forget the exit status
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     if not sys.flags.safe_path:
         del sys.path[0]  # the folder of this file
     sys.exit(main())

@@ -38,7 +38,7 @@ def _listen(rank: int) -> list[int]:
         # While Python ends, it restores the default meaning of signals: a request that comes then is too late.
         atexit.register(signal.signal, signal.SIGUSR2, signal.SIG_IGN)
         if rank == 0:
-            with open(os.path.join(os.environ["LAUNCH_RUN"], "meeting", "handles_warning"), "a"):
+            with open(os.path.join(os.environ["LAUNCH_RUN"], "meeting", "handles_warning"), "ab"):
                 pass
     except ValueError:
         _recorder.warn("stop_requested() is first to be called in the main thread: it hears no signals")

@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Any
 
+from launch.node import own_run
 from launch.node.hang import processes, stacks, suspects
 from launch.node.hang.signs import Watched
 from launch.record.failures import hang
@@ -43,7 +44,7 @@ class Watcher:
 
     def watch(self) -> None:
         """Watch until no rank is left."""
-        while self._look():
+        while self._look() and not own_run.is_replaced(self.run):
             self._report()
             if not self.order.exists() and self._decides() and (idle_s := self._hangs()) is not None:
                 hang.order(self.order, self.node, idle_s)
@@ -53,7 +54,8 @@ class Watcher:
             deadline = self._looked + self.period_s
             while time.monotonic() < deadline and any(rank.lives() for rank in self.ranks):
                 time.sleep(min(0.25, self.period_s / 4))
-        self._report()
+        if not own_run.is_replaced(self.run):
+            self._report()
 
     def _look(self) -> bool:
         """Look at all ranks; return whether any is alive."""
@@ -148,7 +150,9 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # if the job is being ended, its ranks may be saving, or hang
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     try:
-        Watcher(RunDir.open(folder), int(node), int(attempt), float(timeout_s), json.loads(here)).watch()
+        run = RunDir.open(folder)
+        own_run.begun(run)
+        Watcher(run, int(node), int(attempt), float(timeout_s), json.loads(here)).watch()
     except Unreadable as error:
         print(f"launch: the ranks of node {node} are no longer watched: {error}", file=sys.stderr)
         return 1

@@ -172,7 +172,7 @@ _NO_IPV4 = (
 
 def _machine() -> str:
     """Return what distinguishes this machine from others, whatever name and addresses its processes see."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def _addresses(interface: str | None) -> list[str]:
@@ -232,7 +232,7 @@ def own_address(plan: Plan, chief: str) -> str:
 def own_port() -> int:
     """Return a free port that the kernel never assigns to a connection itself, and that no other run on this host was
     told to use."""
-    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    low, high = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_bytes().split())
     parts = [part for part in (range(10000, min(low, 65536)), range(max(high + 1, 10000), 65536)) if part]
     ports = list(itertools.chain.from_iterable(parts or [range(1024, 10000)]))
     first = int.from_bytes(os.urandom(4)) % len(ports)  # so two launchers that start together seldom try the same port

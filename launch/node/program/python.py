@@ -7,6 +7,7 @@ earlier, it gets its own.
 
 import builtins
 import importlib.util
+import io
 import os
 import sys
 import types
@@ -69,6 +70,17 @@ def without_ours(trace: types.TracebackType | None) -> types.TracebackType | Non
     return trace
 
 
+def printed(error: BaseException, trace: types.TracebackType | None) -> str:
+    """Return what Python prints about an error. The module traceback, or one that it needs, may be the program's own by
+    now, so nothing is imported for it."""
+    before, sys.stderr = sys.stderr, io.StringIO()
+    try:
+        sys.__excepthook__(type(error), error.with_traceback(trace), trace)
+        return sys.stderr.getvalue()
+    finally:
+        sys.stderr = before
+
+
 _NODE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 
 
@@ -114,9 +126,10 @@ class _Ours:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name not in PACKAGES:
             return None
-        users = [folder for folder in sys.path if not is_toolkit(folder)]
-        if found := PathFinder.find_spec(name, users):
-            return found
+        if sys.path[:1] != [HOME]:  # rankloop.launch puts it first: it needs ours, whatever the program has
+            users = [folder for folder in sys.path if not is_toolkit(folder)]
+            if found := PathFinder.find_spec(name, users):
+                return found
         if HOME not in sys.path:
             sys.path.append(HOME)  # processes that the program starts by multiprocessing get its path
         for inner, module in self._modules.items():

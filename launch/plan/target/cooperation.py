@@ -102,6 +102,15 @@ def of_program(name: str, arguments: Sequence[str]) -> str | None:
     return found
 
 
+def script_of(name: str, arguments: Sequence[str]) -> str | None:
+    """Return the first argument of a Python or a shell that is not an option, which is the script that it reads unless
+    an option says what to run; None for any other program."""
+    if not any(known.match(os.path.basename(name)) for known in (_PYTHON, _SHELL)):
+        return None
+    place = next((place for place, word in enumerate(arguments) if not word.startswith("-")), None)
+    return None if place is None or {"-c", "-m"} & set(arguments[:place]) else arguments[place]
+
+
 def uses_mpi(found: str | None) -> bool:
     """Return whether MPI was found, so that the ranks must be started as those of one MPI program."""
     return any(part in _BY_MPI or part.startswith("MPI ") for part in (found or "").split(", "))

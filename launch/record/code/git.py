@@ -122,14 +122,14 @@ def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list
             continue
         if stat.S_ISDIR(mode):
             inner = name.rstrip("/")
-            nested = repository(os.path.join(top, inner))
-            if isinstance(nested, str) or nested.top != os.path.join(top, inner):
+            if (nested := _nested(top, inner)) is None:
                 notes.append(f"submodule {inner} is not checked out")
                 continue
             more, ignored_there, notes_there = _listed(nested.top, "", runs)
             files += [os.path.join(inner, each) for each in more]
             links += [os.path.join(inner, each) for each in ignored_there]
-            notes += [f"with {inner} at {nested.commit[:8] if nested.commit else 'no commit'}", *notes_there]
+            at = nested.commit[:8] if nested.commit else "no commit"
+            notes += [f"with {inner} at {at}" + ", changed" * _has_changes(nested.top), *notes_there]
         elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
             files.append(name)
     names = {link.rstrip("/"): None for link in links if not any(within(link, each) and link != each for each in ours)}
@@ -139,6 +139,31 @@ def _listed(top: str, below: str, runs: str) -> tuple[list[str], list[str], list
         [link[cut:] for link in kept if not cut or link.startswith(f"{below}/")],
         notes,
     )
+
+
+def within_it(top: str, below: str) -> list[str]:
+    """Return the submodules and nested repositories below a folder of a repository; paths are relative to its top."""
+    try:
+        names = files_of(below)[0]
+    except Unlisted:
+        return []
+    folders = [name.rstrip("/") for name in names if os.path.isdir(os.path.join(top, name))]
+    return [inner for inner in folders if not os.path.islink(os.path.join(top, inner)) and _nested(top, inner)]
+
+
+def _nested(top: str, inner: str) -> Repository | None:
+    """Return the repository whose top is a folder of another one; None if it is not, as a submodule that is not checked
+    out."""
+    found = repository(os.path.join(top, inner))
+    return None if isinstance(found, str) or found.top != os.path.join(top, inner) else found
+
+
+def _has_changes(top: str) -> bool:
+    """Return whether a repository has changes that are in no commit; not if git does not say so in time."""
+    try:
+        return bool(_start(top, ["status", "--porcelain"]).communicate(timeout=_TIMEOUT_S)[0])
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def _runs(top: str, names: Sequence[str], runs: str) -> list[str]:

@@ -12,12 +12,14 @@ from launch.record.writing import publish
 _TIMEOUT_S = 30
 # Options for a patch that can be applied, whatever format the user has configured in git.
 _PLAIN = ("diff --binary --no-ext-diff --no-textconv --no-color --no-relative --submodule=short "
-          "--ignore-submodules=dirty --src-prefix=a/ --dst-prefix=b/ --unified=3").split()  # fmt: skip
+          "--ignore-submodules=dirty --unified=3").split()  # fmt: skip
+
+_NEW = ("--", "*.py", ":(exclude)**/site-packages/**")
 
 
 def keep(patch_file: Path, cwd: str) -> str | None:
-    """Write the uncommitted changes of the code in a folder, including new files that git does not track; return the
-    commit.
+    """Write the uncommitted changes of the code in a folder, including new files that git does not track, and those of
+    the repositories within it; return the commit.
 
     Parameters
     ----------
@@ -32,23 +34,34 @@ def keep(patch_file: Path, cwd: str) -> str | None:
     str or None
         The commit; None without git or a repository.
     """
-    commit = _git(cwd, "rev-parse", "HEAD")
-    index = _git(cwd, "rev-parse", "--path-format=absolute", "--git-path", "index")
-    if not commit or not os.path.isfile(index.decode().strip()):
-        return commit.decode().strip() or None
+    commit = _git(cwd, "rev-parse", "HEAD").decode().strip()
+    if commit and (patch := _changes(cwd, "", patch_file.with_name(".index"))):
+        publish(patch_file, patch, mode=0o600)
+    return commit or None
+
+
+def _changes(cwd: str, prefix: str, copied: Path) -> bytes:
+    """Return the patch of a repository and of those within it. Paths in it begin with the prefix, so that all apply in
+    the outermost one."""
+    index = _git(cwd, "rev-parse", "--path-format=absolute", "--git-path", "index").decode().strip()
+    top = _git(cwd, "rev-parse", "--show-toplevel").decode().strip()
+    if not os.path.isfile(index):
+        return b""
     # New files are added to a copy of the index, which leaves the user's index alone.
-    copied = patch_file.with_name(".index")
-    shutil.copy2(
-        index.decode().strip(), copied
-    )  # with its time, by which git recognises files that were changed in the second of a commit
+    # It keeps its time, by which git recognises files that were changed in the second of a commit.
+    shutil.copy2(index, copied)
     try:
-        _git(cwd, "add", "--intent-to-add", "--", "*.py", ":(exclude)**/site-packages/**", index=str(copied))
-        patch = _git(cwd, *_PLAIN, "HEAD", index=str(copied))
+        if _git(
+            cwd, "ls-files", "--others", "--exclude-standard", *_NEW
+        ):  # else git would write an object all the same
+            _git(cwd, "add", "--intent-to-add", *_NEW, index=str(copied))
+        sides = (f"--src-prefix=a/{prefix}", f"--dst-prefix=b/{prefix}")
+        patch = _git(cwd, *_PLAIN, *sides, "HEAD", index=str(copied))
     finally:
         copied.unlink()
-    if patch:
-        publish(patch_file, patch, mode=0o600)
-    return commit.decode().strip()
+    for inner in git.within_it(top, cwd):
+        patch += _changes(os.path.join(top, inner), f"{prefix}{inner}/", copied)
+    return patch
 
 
 def files(patch: str) -> dict[str, str]:

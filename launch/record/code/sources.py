@@ -41,19 +41,24 @@ def of(plan: Plan, runs: Path, copied: bool = True) -> Sources:
     Refusal
         If git does not list in time what is in a repository that is to be copied.
     """
+    read = _read_by_program(plan)
     try:
-        return _of(plan.kind, plan.workload, plan.cwd, plan.pythonpath, str(runs))
+        found = _of(plan.kind, plan.workload, plan.cwd, plan.pythonpath, str(runs), read)
     except git.Unlisted as refusal:
         if copied:
             raise
         return Sources((), False, (str(refusal).partition(":")[0],))
+    if copied and read is not None and os.path.basename(plan.workload).startswith("python"):
+        name, python = os.path.relpath(read, plan.cwd), os.path.basename(plan.workload)
+        return found._replace(notes=(*found.notes, f"give {name} without {python}, and the run has a copy of it"))
+    return found
 
 
 @functools.cache
-def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) -> Sources:
+def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str, read: str | None) -> Sources:
     own = _file(kind, name, [cwd, *pythonpath])
     if kind == "program":
-        return _program(name, own, cwd, runs)
+        return _program(name, own, read, cwd, runs)
     folders = [cwd] if kind != "script" else []
     if own is None:
         notes = [f"{name} is not found as a file"]
@@ -82,10 +87,23 @@ def _of(kind: str, name: str, cwd: str, pythonpath: tuple[str, ...], runs: str) 
     return Sources(trees, True, tuple(notes))
 
 
-def _program(name: str, own: str | None, cwd: str, runs: str) -> Sources:
-    """Return an executable, with its repository or, if it is found on PATH, that of the working directory. All of this
-    is only watched, because the paths by which it finds what it needs are not known."""
+def _read_by_program(plan: Plan) -> str | None:
+    """Return the script that the program is to read, if that is a Python or a shell and its first argument a file."""
+    if plan.kind != "program":
+        return None
+    from launch.plan.target import cooperation  # imported late, as only programs need it
+
+    script = cooperation.script_of(plan.workload, plan.arguments)
+    path = os.path.join(plan.cwd, script or "")
+    return path if script and os.path.isfile(path) else None
+
+
+def _program(name: str, own: str | None, read: str | None, cwd: str, runs: str) -> Sources:
+    """Return an executable or the script that it reads, with its repository or, if it is found on PATH and reads none,
+    that of the working directory. All of this is only watched, because the paths by which it finds what it needs are
+    not known."""
     notes = () if own else (f"{name} is found on the nodes",)
+    own = read or own
     folder = os.path.dirname(os.path.realpath(own)) if own else cwd
     found = git.repository(folder)
     if isinstance(found, git.Repository) and not _is_everything(found.top):
@@ -93,7 +111,8 @@ def _program(name: str, own: str | None, cwd: str, runs: str) -> Sources:
             return Sources((git.tree(found, own, runs),), False, notes)
     if own is None:
         return Sources((), False, notes)
-    return Sources((Tree(root=folder, files=(os.path.basename(os.path.realpath(own)),), links=(), what=own),), False)
+    tree = Tree(root=folder, files=(os.path.basename(os.path.realpath(own)),), links=(), what=own)
+    return Sources((tree,), False, notes)
 
 
 def _repositories(folders: Iterable[str], own: str | None, runs: str) -> tuple[tuple[Tree, ...], dict[str, str]]:

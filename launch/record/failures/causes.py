@@ -4,6 +4,7 @@ import re
 from typing import NamedTuple
 
 from launch.record.contents import FirstFailure
+from launch.record.sizes import text
 
 # What other ranks report when one has gone: never the cause if there is another error.
 _CASCADE = re.compile(
@@ -21,8 +22,11 @@ _BROKEN_GPU = (
     r"Driver/library version mismatch"
 )
 
-# As srun and slurmstepd, Python, and PyTorch on a CPU name it:  srun: error: node3: task 2: Out Of Memory
-OUT_OF_MEMORY = re.compile(r"Out Of Memory|oom.?kill|\bMemoryError\b|can't allocate memory", re.IGNORECASE)
+# As srun and slurmstepd name it:  srun: error: node3: task 2: Out Of Memory
+KILLED_FOR_MEMORY = re.compile(r"Out Of Memory|oom.?kill", re.IGNORECASE)
+# Also as Python, and PyTorch on a CPU, name it.
+OUT_OF_MEMORY = re.compile(rf"{KILLED_FOR_MEMORY.pattern}|\bMemoryError\b|can't allocate memory", re.IGNORECASE)
+_NOT_ALLOCATED = re.compile(r"MemoryError\b|allocate memory|bad_alloc", re.IGNORECASE)
 OF_THE_GPU = re.compile(r"CUDA|HIP|\bGPU\b|cuBLAS|cuDNN|NCCL")
 
 _PACKAGE = (
@@ -35,7 +39,7 @@ _PACKAGE_OF_IMAGE = (
     "container_python in the site file, as docs/howto/containers.md shows"
 )
 
-# The parts in braces are for workloads: other programs may not have these options.
+# The parts in braces are for workloads: other programs may not have these options. For "(less)" see `_less`.
 _KNOWN = (
     (NODE_FAILURE, "the scheduler has lost the node: continue without it (resume; under Slurm with "
         "--exclude-bad-nodes)"),
@@ -44,9 +48,8 @@ _KNOWN = (
     (r"Job credential expired", "srun could not start the ranks on a node, which answered late or has another clock: "
         "start it again with resume, and tell the site if it happens again"),
     (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg "
-        "or the job's memory limit, and use fewer ranks on a node{ or a smaller --batch}"),
-    (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: use fewer ranks on a node{, or a "
-        "smaller --batch}"),
+        "or the job's memory limit, and (less)"),
+    (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: (less)"),
     (r"Diverged|loss is (nan|inf)|not finite", "{the training diverged: lower --lr, lengthen --warmup, or use "
         "--lr-scaling sqrt; resume continues from the last checkpoint}"),
     (r"No module named|ModuleNotFoundError", _PACKAGE),
@@ -76,13 +79,17 @@ class Failure(NamedTuple):
     traceback: str = ""
     time: float | None = None
     refused: bool = False  # bad input: nothing broke
+    address_space: int | None = None  # most bytes that a process may map, if the node has more memory
 
 
 def failure_of(record: FirstFailure) -> Failure:
     """Return a failure as recorded, perhaps by another version of the toolkit."""
     traceback, refused = record.get("traceback") or "", bool(record.get("refused"))
     error = without_preamble(record["error"])
-    return Failure(record["rank"], record.get("node"), record["host"], error, traceback, record.get("time"), refused)
+    return Failure(
+        record["rank"], record.get("node"), record["host"], error, traceback, record.get("time"), refused,
+        record.get("address_space"),
+    )  # fmt: skip
 
 
 def without_preamble(error: str) -> str:
@@ -101,9 +108,36 @@ def is_of_the_node(error: str) -> bool:
     return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None
 
 
-def suggestion(error: str, workload: bool, in_image: bool = False) -> str:
-    """Return what to do about an error of a workload or another program, perhaps in a container; empty if not known."""
+def suggestion(
+    error: str, workload: bool, in_image: bool = False, ranks: int = 2, address_space: int | None = None
+) -> str:
+    """Return what to do about an error; empty if not known.
+
+    Parameters
+    ----------
+    error : str
+        The error, and what was printed about it.
+    workload : bool
+        Whether the ranks run a workload, and not another program.
+    in_image : bool
+        Whether they run in a container.
+    ranks : int
+        Number of ranks that share the memory of a node.
+    address_space : int, optional
+        Most bytes that a process may map, if the node has more memory.
+    """
+    if address_space is not None and _NOT_ALLOCATED.search(error) and not KILLED_FOR_MEMORY.search(error):
+        return (
+            f"the address space of a process is limited to {text(address_space)} (ulimit -v): raise that limit before "
+            "you start the run; more memory for the job changes nothing"
+        )
     advice = next((advice for pattern, advice in _KNOWN if re.search(pattern, error, re.IGNORECASE)), "")
     if in_image and advice is _PACKAGE:
         return _PACKAGE_OF_IMAGE
-    return re.sub(r"\{(.*?)\}", r"\1" if workload else "", advice)
+    return re.sub(r"\{(.*?)\}", r"\1" if workload else "", advice).replace("(less)", _less(workload, ranks))
+
+
+def _less(workload: bool, ranks: int) -> str:
+    """Return how a rank gets along with the memory that there is, or that it needs more."""
+    ways = ["fewer ranks on a node"] * (ranks > 1) + ["a smaller --batch"] * workload
+    return f"use {' or '.join(ways)}" if ways else "give the rank more memory"

@@ -3,7 +3,7 @@
 import contextlib
 
 from launch.record.contents import FirstFailure
-from launch.record.failures.causes import OF_THE_GPU, OUT_OF_MEMORY, Failure, failure_of, is_cascade
+from launch.record.failures.causes import KILLED_FOR_MEMORY, OF_THE_GPU, OUT_OF_MEMORY, Failure, failure_of, is_cascade
 from launch.record.failures.job_log import lost_nodes, not_started, section, srun_reports
 from launch.record.files import Unreadable, read_lines
 from launch.record.rundir import RunDir
@@ -44,4 +44,6 @@ def ran_out_of_memory(run: RunDir) -> bool:
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     failure = (ended[-1].get("first_failure") if ended else None) or {}
     said = "\n".join([failure.get("error", ""), failure.get("traceback", ""), section(run, attempt)])
-    return OF_THE_GPU.search(said) is None and OUT_OF_MEMORY.search(said) is not None
+    # Under a limit on the address space, an allocation is refused while the node has memory left.
+    sign = OUT_OF_MEMORY if failure.get("address_space") is None else KILLED_FOR_MEMORY
+    return OF_THE_GPU.search(said) is None and sign.search(said) is not None

@@ -48,7 +48,7 @@ def paragraph(run: RunDir) -> str:
         last = _without_dump(_tail(_log_of(run, failure), failure.rank, 100, _printed_before(run, failure.node)))
     if last:
         text.append(_indent(last))
-    return "\n".join([*text, *_advice(run, [failure.error, failure.traceback, *last])])
+    return "\n".join([*text, *_advice(run, [failure.error, failure.traceback, *last], failure.address_space)])
 
 
 def _stack(run: RunDir, attempt: int, hang: Hang) -> list[str]:
@@ -81,9 +81,11 @@ def _log_of(run: RunDir, failure: Failure) -> Path:
     return run.node_log(failure.node) if failure.node is not None else run.job_log
 
 
-def _advice(run: RunDir, lines: list[str]) -> list[str]:
+def _advice(run: RunDir, lines: list[str], address_space: int | None = None) -> list[str]:
     plan = run.record()
-    advice = suggestion("\n".join(lines), plan.get("kind") == "workload", bool(plan.get("container")))
+    ranks = plan["ranks_per_node"] * (plan["nodes"] if plan["backend"] == "local" else 1)
+    workload, in_image = plan.get("kind") == "workload", bool(plan.get("container"))
+    advice = suggestion("\n".join(lines), workload, in_image, ranks, address_space)
     return [f"what to do: {advice}"] if advice else []
 
 

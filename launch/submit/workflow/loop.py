@@ -88,7 +88,7 @@ def _submit(lacking: Unfinished, hold: Hold) -> dict[str, list[Job]]:
             made = [dataclasses.replace(job, after=after) for job in made]
             print(f"stage          {stage.name}", flush=True)
             together += made
-            submitted[stage.name] = [jobs.submit_one(job, hold) for job in made]
+            submitted[stage.name] = jobs.in_turn(made, hold)
             running.announce(submitted[stage.name])
     return submitted
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 BACKENDS: dict[Name, str] = {"horovod": "tensorflow", "jax": "jax"}
 """What Keras calls the frameworks of the engines."""
 
-_CALLED = {"horovod": "TensorFlow with Horovod", "jax": "JAX"}
+_CALLED = {
+    "horovod": "TensorFlow trains, Horovod averages the gradients of the ranks",
+    "jax": "JAX trains, and averages the gradients of the ranks",
+}
 
 
 class Choice(NamedTuple):
