@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 
-from launch.plan.slurm import inherited
+from launch.plan import inherited
 
 
 def command(words: Sequence[str], timeout: float = 60) -> subprocess.CompletedProcess | None:

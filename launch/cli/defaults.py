@@ -88,7 +88,7 @@ def runs() -> Path:
 def _values(table: dict[str, Any], folder: str) -> dict[str, Any]:
     from launch.plan import options
     from launch.plan.request import Request
-    from launch.plan.slurm.walltime import walltime
+    from launch.plan.walltime import walltime
 
     if unknown := next((name for name in table if name != "job"), None):
         raise Refusal(f"{unknown} is not a key that this table can have: write options of a job below [job]")

@@ -14,10 +14,9 @@ from typing import Literal
 
 from launch.cli.names import Named
 from launch.errors import Refusal, command
-from launch.plan import options
+from launch.plan import hostlist, options
 from launch.plan.plan import Plan
 from launch.plan.queueing import TITLES
-from launch.plan.slurm import hostlist
 from launch.record.failures import bad_nodes
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir

@@ -22,7 +22,7 @@ from typing import Any
 from launch.cli.names import Named, short
 from launch.errors import Refusal, command
 from launch.plan import options
-from launch.plan.slurm.walltime import clock
+from launch.plan.walltime import clock
 from launch.record.failures import bad_nodes
 from launch.record.files import Unreadable
 from launch.record.performance.figures import UNIT

@@ -3,8 +3,8 @@
 from typing import Any
 
 from launch.node.job import slurm
+from launch.plan import hostlist
 from launch.plan.plan import Plan
-from launch.plan.slurm import hostlist
 from launch.record.failures import bad_nodes, causes, hang
 from launch.record.rundir import RunDir
 from launch.record.writing import publish

@@ -8,7 +8,7 @@ from typing import TypeVar
 from launch.errors import Refusal
 from launch.plan.plan import Plan
 from launch.plan.request import Request
-from launch.plan.slurm.walltime import minutes
+from launch.plan.walltime import minutes
 
 Kept = TypeVar("Kept")
 

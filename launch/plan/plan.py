@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from launch.errors import Refusal
 from launch.plan import figures, typed
-from launch.plan.slurm.walltime import UNLIMITED
 from launch.plan.typed import Backend, Bounds, Count, Launcher, Natural, NotNegative, Seed
+from launch.plan.walltime import UNLIMITED
 
 BY_NUMBER = "their numbers"
 """A plan's ``cooperation`` for ranks that, as far as can be seen, never meet, but know their own numbers."""

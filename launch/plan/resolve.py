@@ -10,7 +10,7 @@ from typing import Any
 
 from launch import HOME, PACKAGES
 from launch.errors import Refusal
-from launch.plan import container, figures, options, queueing
+from launch.plan import container, figures, inherited, options, queueing
 from launch.plan.names import default_name, refuse_bad_name, refuse_path
 from launch.plan.plan import Plan, scheduler_of
 from launch.plan.request import Request
@@ -24,9 +24,8 @@ from launch.plan.shape import (
     refuse_too_many,
 )
 from launch.plan.site import Site, own_file, with_nodes_of
-from launch.plan.slurm import inherited
-from launch.plan.slurm.walltime import clock, hang_timeout, walltime
 from launch.plan.target.workload import TRAINER, Target
+from launch.plan.walltime import clock, hang_timeout, walltime
 
 
 def resolve(request: Request, nodes: int, site: Site, target: Target, machine: Machine, now: datetime.datetime) -> Plan:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from launch.errors import Refusal
 from launch.plan.request import Request
 from launch.plan.site import Site, count_of_gpus
-from launch.plan.slurm.walltime import exceeds, limit_text, walltime
+from launch.plan.walltime import exceeds, limit_text, walltime
 
 if TYPE_CHECKING:
     from launch.plan.plan import Plan

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Required, TypedDict
 
-from launch.plan.slurm.walltime import clock
+from launch.plan.walltime import clock
 from launch.record.contents import Event
 from launch.record.files import Unreadable, objects, read_end
 from launch.record.performance import figures

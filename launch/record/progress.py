@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 from launch.errors import command
 from launch.plan.plan import Plan
-from launch.plan.slurm.walltime import clock
+from launch.plan.walltime import clock
 from launch.record import cooperation, network
 from launch.record.activity import activity
 from launch.record.code import snapshot

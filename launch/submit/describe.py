@@ -4,12 +4,12 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from launch.plan import inherited
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.shape import runs_at_once, this_machine
 from launch.plan.site import Site
-from launch.plan.slurm import inherited
-from launch.plan.slurm.walltime import clock
+from launch.plan.walltime import clock
 from launch.plan.within.allocation import Allocation
 from launch.record.code.sources import Sources
 from launch.record.redact import without_secrets

@@ -11,7 +11,7 @@ from launch.plan import figures, site
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.site import Site
-from launch.plan.slurm.walltime import UNLIMITED, clock, in_words
+from launch.plan.walltime import UNLIMITED, clock, in_words
 from launch.record.code.sources import Sources
 from launch.submit.study import planning
 

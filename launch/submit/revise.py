@@ -13,7 +13,7 @@ from launch.plan import packing, site
 from launch.plan.plan import Plan
 from launch.plan.shape import refuse_beyond_limits
 from launch.plan.site import Site
-from launch.plan.slurm.walltime import UNLIMITED, clock, hang_timeout, in_words, walltime
+from launch.plan.walltime import UNLIMITED, clock, hang_timeout, in_words, walltime
 from launch.plan.within import allocation
 from launch.record.failures import hang
 from launch.record.files import read_json

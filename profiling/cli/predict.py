@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.figures import Scaling
-from launch.plan.slurm.walltime import duration
 from launch.plan.typed import Bounds, Count, Positive
+from launch.plan.walltime import duration
 from launch.record.table import aligned
 from launch.record.writing import publish
 from profiling import text

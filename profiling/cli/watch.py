@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from launch.cli import status
 from launch.cli.names import Named
 from launch.plan import options
-from launch.plan.slurm.walltime import clock
 from launch.plan.typed import Bounds
+from launch.plan.walltime import clock
 from launch.record.activity import activity
 from launch.record.contents import PlanRecord
 from launch.record.files import Unreadable, objects, read_end

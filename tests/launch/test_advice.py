@@ -13,7 +13,7 @@ from launch.cli import status
 from launch.errors import Refusal
 from launch.plan import options
 from launch.plan.request import Request
-from launch.plan.slurm.walltime import walltime
+from launch.plan.walltime import walltime
 from launch.record.contents import PlanRecord
 from launch.record.rundir import RunDir
 from launch.record.writing import append_line, publish_json

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.plan.slurm.hostlist import expand
+from launch.plan.hostlist import expand
 
 
 @pytest.mark.parametrize(

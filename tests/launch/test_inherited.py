@@ -9,8 +9,8 @@ from launched import ROOT
 from plans import CLUSTER, LAPTOP, plan
 
 from launch.errors import Refusal
+from launch.plan import inherited
 from launch.plan.request import Request
-from launch.plan.slurm import inherited
 
 ALLOCATION = {  # what salloc sets, and two habits
     "SLURM_CONF": "/etc/slurm.conf", "SLURM_JOB_ID": "4711", "SLURM_JOB_PARTITION": "gpu", "SLURM_NNODES": "2",

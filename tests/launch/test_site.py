@@ -10,7 +10,7 @@ import pytest
 from launch.errors import Refusal
 from launch.plan import site, this_site
 from launch.plan.request import Request
-from launch.plan.slurm.walltime import walltime
+from launch.plan.walltime import walltime
 
 
 @pytest.mark.parametrize("name", site.names())

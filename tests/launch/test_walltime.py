@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launch.errors import Refusal
-from launch.plan.slurm.walltime import UNLIMITED, clock, exceeds, limit_text, walltime
+from launch.plan.walltime import UNLIMITED, clock, exceeds, limit_text, walltime
 
 # sbatch(1), --time: 'Acceptable time formats include "minutes", "minutes:seconds", "hours:minutes:seconds",
 # "days-hours", "days-hours:minutes" and "days-hours:minutes:seconds".'

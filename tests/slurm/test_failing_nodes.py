@@ -10,7 +10,7 @@ import pytest
 from launched import Launched, launch, until
 from slurm.fixtures import Cluster
 
-from launch.plan.slurm.hostlist import expand
+from launch.plan.hostlist import expand
 from launch.record.rundir import RunDir
 
 # A program that fails on one node only, and leaves it to chance which of its ranks finds out first.

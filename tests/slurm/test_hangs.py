@@ -9,7 +9,7 @@ from hangs import WAYS, hung, words
 from launched import launch, until
 from slurm.fixtures import Cluster
 
-from launch.plan.slurm.hostlist import expand
+from launch.plan.hostlist import expand
 from launch.record.rundir import RunDir
 
 OF = {way.name: way for way in WAYS}

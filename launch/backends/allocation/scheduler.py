@@ -16,9 +16,8 @@ from launch.backends.commands import command
 from launch.backends.local.scheduler import Local, Process, process_of
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, UNKNOWN, Answer, Status, elsewhere, key, scheduler
 from launch.errors import Refusal
-from launch.plan import queueing
+from launch.plan import hostlist, queueing
 from launch.plan.plan import Plan
-from launch.plan.slurm import hostlist
 from launch.plan.within import allocation
 from launch.record.job import Job
 from launch.record.rundir import RunDir

@@ -13,8 +13,8 @@ from launch.backends import rank_command, starters
 from launch.backends.allocation import srun
 from launch.backends.script import environment
 from launch.node import stop
+from launch.plan import inherited
 from launch.plan.plan import Plan
-from launch.plan.slurm import inherited
 from launch.plan.within.allocation import Allocation
 from launch.record.failures import job_log
 from launch.record.rundir import RunDir

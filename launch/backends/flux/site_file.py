@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from launch.backends.commands import command
 from launch.backends.toml import key, string
 from launch.errors import Refusal
-from launch.plan.slurm.walltime import limit_text
+from launch.plan.walltime import limit_text
 
 RESOURCES = ("flux", "resource", "list", "-s", "all", "-no", "{nnodes} {ncores} {ngpus} {propertiesx}")
 QUEUES = ("flux", "queue", "list", "-no", "{queuem} {limits.timelimit} {limits.max.nnodes}")

@@ -23,7 +23,7 @@ from launch.backends.local.supervise import Interrupted, execute
 from launch.errors import Refusal
 from launch.node import beginning, stop
 from launch.plan.plan import Plan
-from launch.plan.slurm.walltime import clock, exceeds
+from launch.plan.walltime import clock, exceeds
 from launch.plan.within import allocation
 from launch.record import job as jobs
 from launch.record.job import Job

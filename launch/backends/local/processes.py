@@ -15,8 +15,8 @@ from launch.backends.local import mpirun
 from launch.errors import Refusal
 from launch.node import failure, stop
 from launch.node.rank import Rank, environment
+from launch.plan.inherited import without_identity
 from launch.plan.plan import Plan
-from launch.plan.slurm.inherited import without_identity
 from launch.record.failures import job_log
 from launch.record.rundir import RunDir
 

@@ -11,7 +11,7 @@ from launch.backends.commands import command
 from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
 from launch.errors import Refusal, nearest
 from launch.plan.plan import Plan
-from launch.plan.slurm.walltime import exceeds, limit_text, walltime
+from launch.plan.walltime import exceeds, limit_text, walltime
 
 SILENT = r"(?i)cannot connect|Connection refused|timed out|No route|errno=150(08|10|31)|Premature end"
 """What PBS's commands say when the server does not answer."""

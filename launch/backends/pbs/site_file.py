@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from launch.backends.commands import command
 from launch.backends.toml import key, string
 from launch.errors import Refusal
-from launch.plan.slurm.walltime import limit_text, walltime
+from launch.plan.walltime import limit_text, walltime
 
 SERVER, QUEUES, NODES = (("qstat", "-Bf"), ("qstat", "-Qf"), ("pbsnodes", "-a"))
 

@@ -22,7 +22,7 @@ from launch.errors import Refusal, nearest
 from launch.errors import command as to_type
 from launch.plan.plan import Plan
 from launch.plan.shape import nodes_text
-from launch.plan.slurm.walltime import exceeds, limit_text, walltime
+from launch.plan.walltime import exceeds, limit_text, walltime
 from launch.record.files import read_json
 from launch.record.writing import publish_json
 

@@ -9,9 +9,9 @@ from launch import own_command
 from launch.backends import rank_command
 from launch.backends.script import Script, of_pack, of_run, task
 from launch.node.stop import AGAIN_HERE
+from launch.plan import inherited
 from launch.plan.plan import Plan
-from launch.plan.slurm import inherited
-from launch.plan.slurm.walltime import limit_text, minutes
+from launch.plan.walltime import limit_text, minutes
 from launch.record.job import Job
 
 _RUN = "# Paths are relative to the run directory, in which sbatch --chdir starts this script."

@@ -12,7 +12,7 @@ from launch.backends.commands import command
 from launch.backends.slurm import queue, script
 from launch.backends.submission import NotSubmitted, Queue, submitting, unknown
 from launch.errors import Refusal
-from launch.plan.slurm import inherited
+from launch.plan import inherited
 from launch.record.job import Job
 
 # The limits have the names in Slurm's job_state_reason_string. sbatch adds "Job violates accounting/QOS policy" with

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from launch.node.job.resubmit import resubmit
-from launch.plan.slurm import hostlist
+from launch.plan import hostlist
 from launch.plan.within import flux
 from launch.record.failures.causes import NODE_FAILURE
 from launch.record.rundir import RunDir

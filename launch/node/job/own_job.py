@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from launch.plan import hostlist
 from launch.plan.plan import Plan
-from launch.plan.slurm import hostlist
 from launch.record.rundir import RunDir
 
 _OTHERS = ("pbs", "flux")

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 from launch.errors import Refusal
 from launch.plan import queueing
+from launch.plan.inherited import clean
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.site import Site
-from launch.plan.slurm.inherited import clean
-from launch.plan.slurm.walltime import clock, exceeds, walltime
 from launch.plan.typed import Launcher
+from launch.plan.walltime import clock, exceeds, walltime
 
 ENDING_S = 10
 """Seconds before the end of the allocation at which its runs are ended, so that they can still record it."""

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 
 from launch.errors import Refusal
-from launch.plan.slurm import hostlist
+from launch.plan import hostlist
 from launch.plan.within.allocation import Allocation, Found, asked, silent
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.plan.slurm.walltime import walltime
+from launch.plan.walltime import walltime
 from launch.plan.within.allocation import Allocation, Found, asked, silent
 
 _ENDED = r"Job has finished|Unknown Job Id"

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from launch.plan.slurm import hostlist
+from launch.plan import hostlist
 from launch.plan.within.allocation import Allocation, Found, asked, silent
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from launch.errors import Refusal
-from launch.plan.slurm import hostlist
+from launch.plan import hostlist
 from launch.record.contents import Event
 from launch.record.failures import causes, job_log
 from launch.record.rundir import RunDir

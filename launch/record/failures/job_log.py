@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from launch.errors import Refusal
-from launch.plan.slurm import hostlist
+from launch.plan import hostlist
 from launch.record.failures.causes import NODE_FAILURE, Failure
 from launch.record.files import MOST, Unreadable, read_end
 from launch.record.rundir import RunDir

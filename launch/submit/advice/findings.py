@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from launch.errors import Refusal
 from launch.plan import site
-from launch.plan.slurm.walltime import UNLIMITED, clock, walltime
+from launch.plan.walltime import UNLIMITED, clock, walltime
 from launch.record.sizes import text as size
 from launch.submit.advice import used
 from launch.submit.advice.used import LEAST_S, Use

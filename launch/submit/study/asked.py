@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from launch.errors import Refusal
-from launch.plan import options, site, typed
+from launch.plan import inherited, options, site, typed
 from launch.plan.plan import Plan
 from launch.plan.request import Request
 from launch.plan.shape import this_machine
-from launch.plan.slurm import inherited
 from launch.plan.sweep import Axes
 from launch.plan.target import workload
 from launch.plan.target.workload import Target

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from launch.plan.slurm.walltime import clock
+from launch.plan.walltime import clock
 from launch.record.contents import Event
 from launch.record.files import Unreadable
 from launch.record.rundir import RunDir

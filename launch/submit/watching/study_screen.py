@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from launch.plan.plan import Plan
-from launch.plan.slurm.walltime import clock
+from launch.plan.walltime import clock
 from launch.record.activity import activity
 from launch.record.performance.figures import of_result
 from launch.record.performance.pace import pace

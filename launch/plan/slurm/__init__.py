@@ -1,1 +1,0 @@
-"""What Slurm writes and sets: walltimes, lists of hosts, the variables of a job, the job around the launcher."""
