@@ -66,18 +66,13 @@ def read() -> Defaults:
         if said:
             raise Refusal(f"RANKLOOP_DEFAULTS names {file}, and there is no such file: make it, or unset the variable")
         return Defaults({})
-    import tomllib
+    from launch.plan import toml_file
 
-    from launch.record.files import open_file
-
+    table = toml_file.read(Path(file))
     try:
-        with open_file(Path(file)) as opened:
-            values = tomllib.loads(opened.read().decode("utf-8-sig"))
-        return Defaults(_values(values, os.path.dirname(os.path.abspath(file))), file)
+        return Defaults(_values(table, os.path.dirname(os.path.abspath(file))), file)
     except Refusal as refusal:
         raise Refusal(f"{file}: {refusal}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise Refusal(f"{file} cannot be read as TOML ({error}): fix it or remove it") from None
 
 
 def runs() -> Path:

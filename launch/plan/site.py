@@ -7,7 +7,6 @@ that no source confirms stays out of the file, and the plan says that it is not 
 import dataclasses
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 from launch import HOME
 from launch.errors import Refusal, nearest, page
-from launch.plan import typed
+from launch.plan import toml_file, typed
 from launch.plan.typed import Backend, Count, Launcher, Natural, Positive
 
 FOLDER = Path(HOME, "modules", "sites")
@@ -116,11 +115,7 @@ def load(name: str) -> Site:
         if os.path.isfile(f"{name}.toml"):
             what = f"for the file here, give --site {name}.toml"
         raise Refusal(f"there is no site {name!r}: {what}")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise Refusal(f"{path} cannot be read as TOML ({error}): fix it and try again") from None
-    return from_table({"name": path.stem, **table}, str(path))
+    return from_table({"name": path.stem, **toml_file.read(path)}, str(path))
 
 
 def from_table(table: Mapping[str, Any], where: str) -> Site:

@@ -16,7 +16,6 @@ step_deviation = 0.0            # the same, over the steps of a rank
 overlap = true                  # also fusion_mib, cycle_ms, allreduce: see the options of python -m profiling simulate
 """
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,7 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from launch.errors import Refusal
-from launch.plan import typed
+from launch.plan import toml_file, typed
 from launch.plan.typed import Bounds, Count, NotNegative
 from profiling.simulation import step_model
 from profiling.simulation.jitter import Jitter
@@ -76,13 +75,7 @@ def read(path: Path) -> StepModel:
             f"{path} is not a run, study or description: give the folder of a run or study, a .toml file, "
             f"or one of {published}"
         )
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise Refusal(f"{path} is not TOML ({error}): fix it") from None
-    except OSError as error:
-        raise Refusal(f"cannot read {path} ({error.strerror}): give another file") from None
-    described = typed.build(_Description, table, str(path))
+    described = typed.build(_Description, toml_file.read(path), str(path))
     jitter = typed.build(Jitter, described.jitter, f"{path}, jitter")
     transport = typed.build(Transport, described.transport, f"{path}, transport")
     if not all(len(row) == 2 for row in described.gradients):

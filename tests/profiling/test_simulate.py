@@ -398,7 +398,7 @@ GOOD = 'batch = 1\nseconds = 1.0\ngradients = [[4, 1.0]]\nsite = "summit"\n'
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("batch = ", "is not TOML"),
+        ("batch = ", "cannot be read as TOML"),
         ("batch = 1", "lacks gradients, seconds"),
         (GOOD + "colour = 1", "unknown key 'colour'"),
         (GOOD.replace("1.0\n", "0\n"), "seconds = 0: give"),

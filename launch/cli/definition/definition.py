@@ -15,7 +15,6 @@ done before.
 import dataclasses
 import datetime
 import os
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,11 @@ from typing import Any
 from launch import HOME
 from launch.cli.definition.tables import Written, as_text, list_of_tables, refuse_unknown, table_of, words_of
 from launch.errors import Refusal, nearest
-from launch.plan import figures, options, typed
+from launch.plan import figures, options, toml_file, typed
 from launch.plan.names import default_name, refuse_bad_name
 from launch.plan.request import Request
 from launch.plan.sweep import Axes, axis, with_nodes
 from launch.plan.target import workload
-from launch.record.files import open_file
 from launch.submit.order import Order
 from launch.submit.workflow.stages import in_order
 
@@ -92,13 +90,10 @@ def read(
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        with open_file(path) as file:
-            return tomllib.loads(file.read().decode("utf-8-sig"), parse_float=Written)
+        return toml_file.read(path, Written)
     except FileNotFoundError:
         known = {os.path.relpath(file) for folder in (path.parent, FOLDER) for file in folder.glob("*.toml")}
         raise Refusal(f"there is no definition {str(path)!r}: {nearest(os.path.relpath(path), known)}") from None
-    except (ValueError, RecursionError) as error:
-        raise Refusal(f"{path} cannot be read as TOML ({error}): fix it and try again") from None
 
 
 def _workflow(
