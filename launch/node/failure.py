@@ -31,7 +31,7 @@ def note(run: RunDir, rank: Rank, attempt: int, error: str, trace: str = "", ref
         "address_space": _address_space(),
     }
     try:
-        append_line(run.failures / f"node{rank.node}.jsonl", line)
+        append_line(run.node_failures(rank.node), line)
     except OSError as failed:  # a full disk: the error itself is still to be printed
         print(f"launch: the following failure could not be written to {run.failures}: {failed}", file=sys.stderr)
 
@@ -39,7 +39,7 @@ def note(run: RunDir, rank: Rank, attempt: int, error: str, trace: str = "", ref
 def note_end(run: RunDir, rank: Rank, attempt: int, code: int) -> None:
     """Record that the process of a rank ended with an exit status, or by the signal ``-code``, unless the rank has
     recorded its failure itself."""
-    noted = read_lines(run.failures / f"node{rank.node}.jsonl")
+    noted = read_lines(run.node_failures(rank.node))
     if not any(line["rank"] == rank.rank and line["attempt"] == attempt for line in noted):
         note(run, rank, attempt, f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}")
 

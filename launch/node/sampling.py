@@ -54,7 +54,7 @@ def beside(run: RunDir, plan: Plan, rank: Rank, attempt: int, here: list[dict[st
     ours, theirs = socket.socketpair()
     with theirs:
         words = [str(run.path), str(rank.node), str(attempt), str(plan.sample_hz), json.dumps(here)]
-        command, errors = own_command(sys.executable, SAMPLER, *words), run.readings / "errors.log"
+        command, errors = own_command(sys.executable, SAMPLER, *words), run.sampler_errors
         detached.start(command, theirs.fileno(), errors, _AFTER_S)
     _joined = os.getpid(), ours.detach()
     atexit.register(leave)  # runs last: after the program's threads have ended, and after its own exit handlers

@@ -63,6 +63,15 @@ class RunDir:
         """Return the file with the steps of a node's ranks."""
         return self.steps / f"node{node}.jsonl"
 
+    def node_failures(self, node: int) -> Path:
+        """Return the file with the failures of a node's ranks."""
+        return self.failures / f"node{node}.jsonl"
+
+    @property
+    def sampler_errors(self) -> Path:
+        """File with what the samplers print."""
+        return self.readings / "errors.log"
+
     def rank_steps(self, rank: int) -> Path:
         """Return the file with the steps of one rank, for a program that does not write to the file of its node."""
         return self.steps / f"rank{rank}.jsonl"

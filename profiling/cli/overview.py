@@ -136,7 +136,7 @@ def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage], noted: Not
     nodes = [used for used in found if used.rank is None and used.device is None]
     troubles = Counter(noted.troubles)
     troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)
-    errors = run.readings / "errors.log"
+    errors = run.sampler_errors
     unread = not found and any(run.readings.glob("node*-attempt*"))  # no installed package can read them
     return {
         "hz": plan.get("sample_hz"),

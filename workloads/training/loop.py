@@ -127,7 +127,7 @@ class Loop:
         with (
             _pulse.phase("steps"),
             contextlib.closing(self._examples(self.sharding.batches(self.rank.rank, self.step, steps))) as batches,
-            StepWriter(self.run.steps / f"node{self.rank.node}.jsonl", self.rank.rank, self.attempt) as records,
+            StepWriter(self.run.node_steps(self.rank.node), self.rank.rank, self.attempt) as records,
         ):
             while self.step < steps and not stopping and not self._ends_early(halving):
                 with _pulse.phase("trace"):
