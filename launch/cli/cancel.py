@@ -129,7 +129,7 @@ def _answered(job: Job) -> Job:
 def _left_with(run: RunDir, status: int) -> bool:
     """Return whether the last attempt has ended with an exit status."""
     ended = next(reversed(run.events("ended")), {})
-    return ended.get("attempt") == len(run.events("started")) and ended.get("status") == status
+    return ended.get("attempt") == run.attempts() and ended.get("status") == status
 
 
 def _became(run: RunDir, before: states.Known) -> tuple[str, int, str]:

@@ -77,7 +77,7 @@ def begin(run: RunDir, submission: int | None = None, step_of: tuple[str, Sequen
         raise MayNotBegin(f"job {last[0].get('job')} is at work on it")
     run.make_folders()
     run.handles_warning.unlink(missing_ok=True)  # the program has yet to say so
-    attempt = len(run.events("started")) + 1
+    attempt = run.attempts() + 1
     more = (own_job.noted(plan) if step_of is None else _step(*step_of)) | (
         {"logs": _printed(run)} if attempt > 1 else {}
     )

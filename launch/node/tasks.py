@@ -120,7 +120,7 @@ class Tasks:
         try:
             attempt = int((self.run.meeting / self.note).read_text())
         except (OSError, ValueError):  # as for a run of a packed study
-            attempt = len(self.run.events("started"))
+            attempt = self.run.attempts()
         if attempt:
             failure.note_end(self.run, rank, attempt, code)
 

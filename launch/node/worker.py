@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
         stop.install(note=False)
     elif plan.ignores_warning:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    attempt = _begun(run.meeting / argv[1]) if argv[1:] else len(run.events("started"))
+    attempt = _begun(run.meeting / argv[1]) if argv[1:] else run.attempts()
     if argv[1:] and not attempt:
         return 0
     rank = Rank(rank=rank_number())

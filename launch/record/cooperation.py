@@ -49,7 +49,7 @@ def seen(run: RunDir, plan: Plan) -> str:
     if plan.kind == "workload" or plan.size == 1 or plan.independent:
         return ""
     world = run.world()
-    if world is not None and world["attempt"] == len(run.events("started")):
+    if world is not None and world["attempt"] == run.attempts():
         if world["size"] == plan.size:
             return ""
         by_mpi = plan.rendezvous != "mpi" and world["by"] in ("mpi4py", "horovod")

@@ -106,7 +106,7 @@ _NAMES = {"infiniband": "InfiniBand", "slingshot": "Slingshot"}
 
 def said(run: RunDir) -> str:
     """Return what the user should know about the network of the last attempt; empty if nothing."""
-    attempt = len(run.events("started"))
+    attempt = run.attempts()
     events = [event for event in run.events("network") if event.get("attempt") == attempt]
     return events[-1].get("reason", "") if events else ""
 

@@ -208,6 +208,10 @@ class RunDir:
         whole = (event for event in events if event["event"] != "ended" or "outcome" in event)
         return [event for event in whole if kind in (None, event["event"])]
 
+    def attempts(self) -> int:
+        """Return how many attempts have begun, which is the number of the last one."""
+        return len(self.events("started"))
+
     def plan(self) -> Plan:
         """Return the plan, with which to start the run.
 

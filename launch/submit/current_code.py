@@ -41,7 +41,7 @@ def take(runs: Sequence[RunDir]) -> None:
             shutil.rmtree(snapshot.place(holder, name), ignore_errors=True)
             raise Refusal(f"the code cannot be copied into {holder} ({error.strerror}): make room there") from None
         for run in own:
-            run.append_event("code", code=name, attempt=len(run.events("started")) + 1, step=saved_step(run))
+            run.append_event("code", code=name, attempt=run.attempts() + 1, step=saved_step(run))
 
 
 def lines(runs: Sequence[RunDir]) -> list[str]:

@@ -151,7 +151,7 @@ def _make(run: RunDir, plan: Plan, number: int, place: Place) -> int:
 def _note(run: RunDir, number: int, status: int, reason: str) -> None:
     """Record that a run has ended before its ranks began."""
     outcome = "stopped" if status == stop.STOPPED else "failed"
-    attempt = len(run.events("started"))
+    attempt = run.attempts()
     run.append_event("ended", attempt=attempt, outcome=outcome, status=status, reason=reason, submission=number)
 
 

@@ -40,7 +40,7 @@ def named(run: RunDir, outcome: str) -> str:
 
 def ran_out_of_memory(run: RunDir) -> bool:
     """Return whether the last attempt certainly ended because the node's memory, not a GPU's, ran out."""
-    attempt = len(run.events("started"))
+    attempt = run.attempts()
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     failure = (ended[-1].get("first_failure") if ended else None) or {}
     said = "\n".join([failure.get("error", ""), failure.get("traceback", ""), section(run, attempt)])

@@ -43,7 +43,7 @@ SIGNALS = {signal.strsignal(number): number.name for number in signal.Signals}
 def ended_by_slurm(run: RunDir, attempt: int | None = None) -> str | None:
     """Return why Slurm ended an attempt, by default the last one. None if it did not; empty if a rank had failed
     before."""
-    attempt = attempt or len(run.events("started"))
+    attempt = attempt or run.attempts()
     match = _CANCELLED.search(section(run, attempt))
     if match is None:
         return None

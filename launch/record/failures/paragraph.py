@@ -19,7 +19,7 @@ from launch.record.rundir import RunDir
 
 def paragraph(run: RunDir) -> str:
     """Return the report on the last attempt that failed: rank, node, step, error, last lines, advice."""
-    attempt = len(run.events("started"))
+    attempt = run.attempts()
     ended = [event for event in run.events("ended") if event.get("attempt") == attempt]
     record = ended[-1].get("first_failure") if ended else None
     failure = failure_of(record) if record else None if ended else first_failure(run, attempt)
