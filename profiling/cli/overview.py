@@ -136,6 +136,7 @@ def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage], noted: Not
     nodes = [used for used in found if used.rank is None and used.device is None]
     troubles = Counter(noted.troubles)
     troubles.update(f"readings/{path.name} is damaged and left out" for path in readings.parquet(run.readings).damaged)
+    (covered,) = coverage.read([run])
     errors = run.sampler_errors
     unread = not found and any(run.readings.glob("node*-attempt*"))  # no installed package can read them
     return {
@@ -143,7 +144,7 @@ def _recording(run: RunDir, plan: PlanRecord, found: Sequence[Usage], noted: Not
         "readings": None if unread else sum(used.readings for used in found),
         "nodes": len(nodes),
         "troubles": troubles,
-        "gaps": coverage.gaps(run, plan["nodes"], plan.get("sample_hz") or 0.0, noted, under_way),
+        "gaps": coverage.gaps(run, plan["nodes"], plan.get("sample_hz") or 0.0, noted, covered, under_way),
         "errors": str(errors) if read_end(errors, 1) else None,
         **_spread(nodes, _OF_SAMPLER),
     }

@@ -107,10 +107,11 @@ def of_runs(runs: Sequence[RunDir], tariff: Tariff) -> list[dict[str, float]]:
     The energy is known if all GPUs were read for nine tenths of the time of the run.
     """
     found: list[dict[str, float]] = []
-    for run, used in zip(runs, usages([Span(run.readings) for run in runs], [POWER])):
+    of_all = usages([Span(run.readings) for run in runs], [POWER])
+    for run, used, read in zip(runs, of_all, coverage.read(runs)):
         plan, costs = run.record(), {}
         powered = [one for one in cards(used) if POWER in one.numbers]
-        if powered and _whole(run, used):
+        if powered and _whole(run, used, read):
             costs["energy_kwh"] = sum(one.energised_w * one.seconds for one in powered) / JOULES_PER_KWH
             if tariff.kg_per_kwh is not None:
                 costs["carbon_kg"] = costs["energy_kwh"] * tariff.kg_per_kwh
@@ -121,11 +122,12 @@ def of_runs(runs: Sequence[RunDir], tariff: Tariff) -> list[dict[str, float]]:
     return found
 
 
-def _whole(run: RunDir, used: Sequence[Usage]) -> bool:
+def _whole(run: RunDir, used: Sequence[Usage], read: Sequence[coverage.Read]) -> bool:
     """Return whether the readings are of all GPUs of a run, and of nearly all of its time."""
     plan, noted = run.record(), notes.read(run)
     nodes, hz = (run.result() or {}).get("nodes", plan["nodes"]), plan.get("sample_hz") or 0.0
-    if coverage.without_gpus(used, noted, nodes, plan) or coverage.unread_share(run, nodes, hz, noted) > 1 - _WHOLE:
+    unread = coverage.unread_share(run, nodes, hz, noted, read)
+    if coverage.without_gpus(used, noted, nodes, plan) or unread > 1 - _WHOLE:
         return False
     return all(one.powered_s >= _WHOLE * one.seconds for one in cards(used) if one.lost)
 

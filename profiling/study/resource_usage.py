@@ -29,7 +29,8 @@ def of_point(runs: Sequence[Run]) -> dict[str, Any]:
     noted = [notes.read(run.directory) for run in runs]
     held = [usage for of, of_run in zip(noted, read) for usage in of_run if usage.device not in {None, *of.whole}]
     missing = [coverage.without_gpus(of_run, of, run.nodes, run.plan) for run, of_run, of in zip(runs, read, noted)]
-    numbers: dict[str, Any] = {"doubts": [line for each in zip(runs, read, noted, missing) for line in _doubts(*each)]}
+    about = zip(runs, read, noted, missing, coverage.read([run.directory for run in runs]))
+    numbers: dict[str, Any] = {"doubts": [line for each in about for line in _doubts(*each)]}
     if peaks := _all(held, "memory_peak_bytes"):
         numbers["peak_memory_bytes"] = max(peak for peak, _ in peaks)
     if peaks := _all(used, "rss_peak_bytes"):
@@ -68,9 +69,11 @@ def _all(used: Sequence[Usage], name: str) -> list[tuple[float, float]]:
     return [(usage.numbers[name], usage.seconds) for usage in used if name in usage.numbers]
 
 
-def _doubts(run: Run, used: Sequence[Usage], noted: Notes, missing: Sequence[int]) -> list[str]:
+def _doubts(
+    run: Run, used: Sequence[Usage], noted: Notes, missing: Sequence[int], found: Sequence[coverage.Read]
+) -> list[str]:
     """Return what a summary of the run says about the numbers of GPUs and about what was not read."""
-    gaps = coverage.gaps(run.directory, run.nodes, run.plan.get("sample_hz") or 0.0, noted, under_way=False)
+    gaps = coverage.gaps(run.directory, run.nodes, run.plan.get("sample_hz") or 0.0, noted, found)
     lines = [*doubts(used, noted.whole, missing), *gaps]
     more = [f"{len(lines) - _SHOWN} more such lines are in its summary"] if len(lines) > _SHOWN else []
     return [f"{run.name}: {line}" for line in (*lines[:_SHOWN], *more)]

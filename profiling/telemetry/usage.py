@@ -33,7 +33,7 @@ _OUTER = {
 }
 
 _GROUPED = frozenset({"time_ms", "clock_set_ms", "node", "attempt", "rank", "device"})
-_TOGETHER = 250  # runs per query
+TOGETHER = 250  # runs per query
 _EVER_MS = 2**62
 
 
@@ -125,8 +125,8 @@ def usages(spans: Sequence[Span], names: Collection[str] | None = None) -> list[
     found: list[list[Usage]] = [[] for _ in spans]
     columns = _GROUPED.union(*(re.findall(r"\w+", metric.expression) for metric in wanted))
     sources = [(index, span, files) for index, span in enumerate(spans) if (files := readings.files(span.folder))]
-    for first in range(0, len(sources), _TOGETHER):
-        some = sources[first : first + _TOGETHER]
+    for first in range(0, len(sources), TOGETHER):
+        some = sources[first : first + TOGETHER]
         rows = readings.rows([path for *_, files in some for path in files], columns)
         if rows is None:
             return found
@@ -156,11 +156,11 @@ def _query(metrics: Sequence[Metric], card: str, rows: str, sources: Sequence[tu
             SELECT *, dense_rank() OVER (PARTITION BY run, node, attempt ORDER BY card NULLS FIRST) AS place FROM (
                 SELECT run, node, attempt, rank, {card} AS card, any_value(device) AS device, count(*) AS n,
                        (max(clock_ms) - min(clock_ms)) / 1000 AS seconds{inner}
-                FROM ({_within(rows, sources)}) GROUP BY ALL))
+                FROM ({within(rows, sources)}) GROUP BY ALL))
         GROUP BY run, node, rank, place"""
 
 
-def _within(rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]) -> str:
+def within(rows: str, sources: Sequence[tuple[int, Span, Sequence[Path]]]) -> str:
     """Return SQL for readings within the spans, with the number of their run. A join for one run is a tenth slower."""
     if len(sources) == 1:
         ((index, span, _),) = sources

@@ -187,6 +187,15 @@ def test_what_was_recorded_and_is_none_is_said_too(tmp_path: Path):
         ("T: *([0-9.]+)", b"T: 19tokens/s, 2 of 3", ""),
         ("([1-9][0-9]*)", b"n0042", ""),
         ("T: *([0-9.]+)", b"T: 19Kernels", ""),
+        ("T: *([0-9]+)", b"T: 12,5 s", "'12' of '12,5'"),
+        ("T: *([0-9]+)", b"T: 1,900,000", "'1' of '1,900,000'"),
+        # lists, and a unit
+        ("triad,([0-9.]+)", b"triad,12345.6,0.00123", ""),
+        ("triad,([0-9]+)", b"triad,12345,6", ""),
+        ("([0-9.]+) ms", b"64,128,3.5 ms", ""),
+        (r"\(([0-9.]+)", b"(1.5,2.5)", ""),
+        ("bw ([0-9.]+)", b"bw 12.5x/s", ""),
+        ("nodes=([0-9]+),", b"nodes=4,8", ""),
     ],
 )
 def test_a_pattern_that_takes_a_part_of_a_number(tmp_path: Path, pattern: str, line: bytes, trouble: str):
@@ -304,13 +313,15 @@ def test_the_throughput_that_they_make(tmp_path: Path, kind: str):
     found = run(tmp_path, words(*patterns_, how=how), b"0: R 8\n0: V 2\n0: T 5 s/step\n0: N 100\n", ranks_per_node=4)
     assert (found.get("throughput"), found.get("unit")) == (value and pytest.approx(value), unit)
     strong = figures.throughput(words(*patterns_, how=how), found, "strong", 4)
-    assert kind != "time" or strong == (1 / 5, "runs/s", None)
+    assert kind != "time" or strong == figures.Throughput(1 / 5, "runs/s", kind="runs")
 
 
 def test_old_results_and_those_of_workloads_are_read_too():
-    assert figures.of_result({"throughput_examples_per_s": 5.0}) == (5.0, "examples/s", None)
-    assert figures.of_result({"throughput": 5.0, "unit": "ns/day", "work": 3.0}) == (5.0, "ns/day", 3.0)
-    assert figures.of_result({}) is None and figures.of_result({"throughput": 1.0}) == (1.0, "", None)
+    assert figures.of_result({"throughput_examples_per_s": 5.0}) == figures.Throughput(5.0, "examples/s")
+    assert figures.of_result({"throughput": 5.0, "unit": "ns/day", "work": 3.0}) == figures.Throughput(
+        5.0, "ns/day", 3.0
+    )
+    assert figures.of_result({}) is None and figures.of_result({"throughput": 1.0}) == figures.Throughput(1.0, "")
 
 
 @given(st.binary(max_size=300), st.integers(1, 20), st.integers(0, 50))

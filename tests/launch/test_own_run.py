@@ -11,7 +11,9 @@ import pytest
 from launched import launch, until
 from plans import plan, run_of
 
-from launch.node import ending, own_run
+from launch.node import ending, failure, own_run
+from launch.node.rank import Rank
+from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 
 # It says who it is, and ends with the status that it finds in a file.
@@ -86,6 +88,18 @@ def test_a_script_records_the_end_of_an_attempt_of_its_own_job_only(
     run.append_event("started", attempt=1, submission=1, host=os.uname().nodename, pid=1, job=job)
     ending.end(run, 1)
     assert bool(run.events("ended")) == records
+
+
+def test_a_failure_is_recorded_where_the_events_cannot_be_read(tmp_path: Path):
+    run = run_of(plan(), tmp_path / "run")
+    run.append_event("started", attempt=1, pid=1, host="here")
+    own_run.begun(run)
+    run.events_jsonl.unlink()
+    run.events_jsonl.mkdir()
+    with pytest.raises(Unreadable):
+        run.events()
+    failure.note(run, Rank(), 1, "OSError: Too many open files")
+    assert "Too many open files" in run.node_failures(0).read_text()
 
 
 def test_a_run_that_has_been_moved_away_is_not_recorded_elsewhere(tmp_path: Path):

@@ -163,7 +163,7 @@ def _run(folder: Path, seconds: float, read: float, hz: float = 2.0, ended: bool
 
 def test_readings_that_end_early_are_said_to_and_where(tmp_path: Path):
     run = _run(tmp_path / "short", 30.0, 8.0)
-    assert coverage.gaps(run, 2, 2.0, notes.read(run), False) == [
+    assert coverage.gaps(run, 2, 2.0, notes.read(run), coverage.read([run])[0]) == [
         "node 0: readings end 22 s before the run does, of 30 s",
         "not read: node 1",
     ]
@@ -173,12 +173,14 @@ def test_readings_that_end_early_are_said_to_and_where(tmp_path: Path):
 @pytest.mark.parametrize(("read", "ended"), [(29.0, False), (28.0, True)])
 def test_readings_that_cover_a_run_are_not_remarked_on(tmp_path: Path, read: float, ended: bool):
     run = _run(tmp_path / "whole", 30.0, read, ended=ended)
-    assert coverage.gaps(run, 1, 2.0, notes.read(run), False) == []
+    assert coverage.gaps(run, 1, 2.0, notes.read(run), coverage.read([run])[0]) == []
 
 
 def test_readings_that_are_left_out_in_between_are_counted(tmp_path: Path):
     run = _run(tmp_path / "sparse", 40.0, 40.0, hz=1.0, ended=True)
-    assert coverage.gaps(run, 1, 4.0, notes.read(run), False) == ["node 0: 120 of 161 readings are missing"]
+    assert coverage.gaps(run, 1, 4.0, notes.read(run), coverage.read([run])[0]) == [
+        "node 0: 120 of 161 readings are missing"
+    ]
 
 
 def test_a_report_says_which_power_it_did_not_believe_and_ends_with_the_ratio_of_sums(tmp_path: Path):
@@ -262,4 +264,6 @@ def test_a_sampler_whose_driver_hangs_ends_with_its_ranks_or_gives_way_to_one_wi
     assert [len(line["gpus"]) for line in begun] == ([1] if lasts == 6 else [1, 0])
     (rank,) = (one for one in usage(run.readings) if one.rank == 0)
     assert rank.device == "GPU-0a" and (rank.seconds > 5) == (lasts > 6)
-    assert coverage.gaps(run, 1, 0.0, notes.read(run), False)[0].startswith("the driver of GPU-0a on node 0 did not")
+    assert coverage.gaps(run, 1, 0.0, notes.read(run), coverage.read([run])[0])[0].startswith(
+        "the driver of GPU-0a on node 0 did not"
+    )

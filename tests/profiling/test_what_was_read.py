@@ -146,7 +146,7 @@ def test_a_clock_that_is_set_changes_no_rate_and_no_energy(study: Path, capsys, 
     rank, node = usage(run.readings)
     assert (rank.seconds, rank.numbers["power_w"], rank.numbers["cpu_cores"]) == (30, 300, 1) and rank.power
     assert (rank.power.way, rank.power.doubt, node.numbers["host_cpu_cores"]) == ("counted", "", 1)
-    assert coverage.gaps(run, 1, 1.0, notes.read(run), False) == []
+    assert coverage.gaps(run, 1, 1.0, notes.read(run), coverage.read([run])[0]) == []
     found = used.of_run(run)
     assert found and found["rank_cores"] == pytest.approx(1)
     one, two, _ = reported(study, capsys)

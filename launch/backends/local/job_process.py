@@ -26,6 +26,7 @@ from launch.plan.plan import Plan
 from launch.plan.walltime import clock, exceeds
 from launch.plan.within import allocation
 from launch.record import job as jobs
+from launch.record.files import Damaged
 from launch.record.job import Job
 from launch.record.rundir import RunDir
 
@@ -69,6 +70,8 @@ class _Runs:
     def to_the_end(self) -> None:
         """Begin each run once there is room for it, until none is left."""
         while self._waiting or self._at_work:
+            if self._waiting and self._is_replaced():
+                self._waiting.clear()
             while self._waiting and (place := self._room.take(self._waiting[0][1])) is not None:
                 self._begin(place)
             if not self._at_work:
@@ -81,6 +84,13 @@ class _Runs:
             self._room.give(self._at_work.pop(pid))
             if os.waitstatus_to_exitcode(status) == stop.STOPPED:
                 self._leave_out("the allocation ends: not begun")
+
+    def _is_replaced(self) -> bool:
+        """Return whether the folder of the job was removed, so that another of its name may have taken its place."""
+        try:
+            return jobs.read(self._job.folder).token != self._job.token
+        except Damaged:
+            return True
 
     def _begin(self, place: Place) -> None:
         sys.stdout.flush()

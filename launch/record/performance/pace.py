@@ -79,11 +79,13 @@ def _recent(steps: Sequence[StepRecord]) -> list[StepRecord]:
 def _examples_per_s(reader: StepReader, run: RunDir, first: Sequence[StepRecord], attempt: float) -> float | None:
     """Return the examples that all ranks together compute in a second, from the steps of the first node and the last
     steps of other files; None if a rank does not count its examples."""
-    others = [path for path in reader.files() if path not in of_rank0(run)]
+    first_files = set(of_rank0(run))
+    others = [path for path in reader.files() if path not in first_files]
+    tail = _OTHERS_TAIL * max(1, reader.ranks_per_node // 16)  # the file of a node has the steps of all its ranks
     read, more = others[:_OTHERS], list[StepRecord]()
     for path in read:
         with contextlib.suppress(Unreadable):
-            more += reader.steps(path, read_end(path, _OTHERS_TAIL).split(b"\n"))
+            more += reader.steps(path, read_end(path, tail).split(b"\n"))
     total = _sum(first, attempt) + _sum(more, attempt) * len(others) / max(len(read), 1)
     return total if math.isfinite(total) else None
 

@@ -22,9 +22,10 @@ _GLANCE = 65536  # bytes of a log that are searched for what other ranks printed
 _LINE = 65536  # bytes of a line that are searched, from its end
 _LABEL = re.compile(rb"\s*([0-9]{1,9}): ?")
 _COLOUR = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")  # and other cursor movements of a terminal, which nobody sees
-# What is before and behind a number of which a pattern takes only a part.
-_BEFORE = re.compile(rb"(?!0+$)[0-9][0-9.,]*$")
-_BEHIND = re.compile(rb"([.,]?[0-9]|[eEdD][+-]?[0-9]|[kKMGTP](?![A-Za-z]))\S*")
+_BEFORE = re.compile(rb"(?!0+$)[0-9][0-9.,]*$")  # what may be the beginning of a number that a pattern cuts
+_EXPONENT = re.compile(rb"[eEdD][+-]?[0-9]")
+_COMMAS = re.compile(rb"(?:,[0-9]+)+")
+_MULTIPLE = re.compile(rb"[kKMGT](?![A-Za-z])")  # thousands, millions ...
 _NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eEdD][+-]?[0-9]+)?")
 
 
@@ -132,8 +133,11 @@ class _Numbers:
             )
             self.wrong = self.wrong or f"{_shown(text)!r} is not a finite number{comma}"
             return
-        if (printed := _whole(match, group)) != text:
-            self.wrong = self.wrong or f"its pattern takes {_shown(text)!r} of {_shown(printed)!r}: take all of it"
+        if (printed := _whole(match, group, unit or _shown(match.groupdict().get("unit") or b""))) != text:
+            self.wrong = self.wrong or (
+                f"its pattern takes {_shown(text)!r} of {_shown(printed)!r}: take all of it, or go on behind the "
+                "number if that is meant"
+            )
             return
         own = match.groupdict().get("unit")
         self.add(Found(value, _shown(own) if own else unit))
@@ -171,15 +175,37 @@ def _matches(path: Path, begin: int, pattern: re.Pattern[bytes]) -> Iterator[tup
                     yield int(label[1]), match
 
 
-def _whole(match: re.Match[bytes], group: int) -> bytes:
-    """Return the number that a group has matched, with those of its digits, and of the exponent or the k or M for
-    thousands or millions behind it, that the pattern has left out."""
+def _whole(match: re.Match[bytes], group: int, unit: str) -> bytes:
+    """Return the number that a group has matched, with what the pattern has cut off at its ends: digits, an exponent,
+    or a letter for thousands or millions. What the pattern itself matches there is meant."""
     line, start, end = match.string, *match.span(group)
-    if start == match.start() and (before := _BEFORE.search(line[:start])):
+    text, behind = line[start:end].strip(), line[end:]
+    if start == match.start() and (before := _BEFORE.search(line[:start])) and _goes_on(before[0][-1:], text):
         start = before.start()
-    if end == match.end() and (behind := _BEHIND.match(line, end)):
-        end = behind.end()
+    if end == match.end() and (
+        behind[:1].isdigit()
+        or (behind[:1] == b"." and behind[1:2].isdigit() and b"." not in text)
+        or _EXPONENT.match(behind)
+        or (_MULTIPLE.match(behind) and not unit.startswith(behind[:1].decode()) and (unit or behind[:1] != b"K"))
+        or (text.isdigit() and line[start - 1 : start] != b"," and _is_one_number(text, _COMMAS.match(behind)))
+    ):
+        end += len(behind.split(maxsplit=1)[0])
     return line[start:end].strip()
+
+
+def _goes_on(sign: bytes, text: bytes) -> bool:
+    """Return whether a digit, point or comma before a text is that of the same number, and not of a list."""
+    if sign == b",":
+        return bool(re.match(rb"[0-9]{3}(?![0-9])", text))
+    return sign != b"." or b"." not in text
+
+
+def _is_one_number(digits: bytes, more: re.Match[bytes] | None) -> bool:
+    """Return whether digits and what is behind their comma are one number, as in 1,900,000 and 12,5, and not a list."""
+    if more is None:
+        return False
+    parts = more[0].split(b",")[1:]
+    return len(parts) == 1 or len(digits) <= 3 and all(len(part) == 3 for part in parts)
 
 
 def _shown(text: bytes) -> str:

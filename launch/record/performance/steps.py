@@ -48,6 +48,8 @@ class StepReader:
 
     Attributes
     ----------
+    ranks_per_node : int
+        Number of ranks on each node.
     damaged : int
         Number of lines so far that are neither a step nor metrics.
     strange : list of bytes
@@ -64,7 +66,7 @@ class StepReader:
     """
 
     def __init__(self, run: RunDir, plan: PlanRecord | None = None, events: Sequence[Event] | None = None) -> None:
-        self._run, self._ranks_per_node = run, (plan or run.record())["ranks_per_node"]
+        self._run, self.ranks_per_node = run, (plan or run.record())["ranks_per_node"]
         events = run.events() if events is None else events
         self._starts = [event["time"] for event in events if event["event"] == "started"]
         self.damaged = 0
@@ -95,7 +97,7 @@ class StepReader:
     def steps(self, path: Path, lines: Iterable[bytes]) -> Iterator[StepRecord]:
         """Yield the steps in lines of a file."""
         named = _FILE.fullmatch(path.stem)
-        first = int(named[2]) * (self._ranks_per_node if named[1] == "node" else 1) if named else None
+        first = int(named[2]) * (self.ranks_per_node if named[1] == "node" else 1) if named else None
         seen: Counter[tuple[int, float]] = Counter()  # lines without a rank, by attempt and step
         for line, record in decoded(lines, json.loads):  # whole numbers of any size: `_usable` looks at each
             if not isinstance(record, dict) or not (_plain(record) or _repaired(record)):

@@ -12,7 +12,7 @@ APART = 0.1
 """Share by which the ranks' times for the same steps may differ if they wait for each other. Beyond it the time of the
 slowest rank counts, because the work is done when that rank is."""
 
-_LAST = 1000  # steps of a rank that are compared
+_LAST, _LEAST = 1000, 10  # most and least steps of a rank that are compared
 
 
 class LowestRank:
@@ -74,7 +74,7 @@ class Apart:
         for rank, steps in self._file.items():
             last = dict(steps)  # if a step was rerun after a kill, its last attempt counts
             both = [(seconds, lowest[step]) for step, seconds in last.items() if seconds and step in lowest]
-            if both:
+            if both and len(both) >= min(_LEAST, len(lowest)):  # of fewer steps, one slow one would decide
                 self._relative[rank] = sum(own for own, _ in both) / sum(other for _, other in both)
         self._file.clear()
 
