@@ -295,6 +295,20 @@ def test_what_to_do_about_memory():
     assert "ulimit" not in suggestion("ended by SIGKILL", False, address_space=2**30)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB",
+        "torch.cuda.OutOfMemoryError: HIP out of memory.",
+        "ResourceExhaustedError: OOM when allocating tensor on /job:localhost/replica:0/task:0/device:GPU:0",
+        "RuntimeError: CUDA_ERROR_OUT_OF_MEMORY",
+    ],
+)
+def test_what_to_do_about_the_memory_of_a_gpu(error: str):
+    assert suggestion(error, False, ranks=1) == "the memory of the GPU is full: give each rank less at a time"
+    assert suggestion(error, True).endswith("by a smaller --batch")
+
+
 CANCELLED = "slurmstepd: error: *** {} 10{} ON node1 CANCELLED AT 2026-03-01T12:00:00{} ***"
 
 

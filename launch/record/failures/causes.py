@@ -49,6 +49,8 @@ _KNOWN = (
         "start it again with resume, and tell the site if it happens again"),
     (r"ended by (SIGKILL|Out Of Memory)|oom.?kill", "killed from outside: often the out-of-memory killer; see dmesg "
         "or the job's memory limit, and (less)"),
+    (r"(CUDA|HIP)\w*[ _](error: )?out[ _]of[ _]memory|OOM when.*device:GPU|RESOURCE_EXHAUSTED.*(GPU|CUDA|HBM)",
+        "the memory of the GPU is full: give each rank less at a time{, by a smaller --batch}"),
     (r"ResourceExhausted|out of memory|OOM when|MemoryError", "out of memory: (less)"),
     (r"Diverged|loss is (nan|inf)|not finite", "{the training diverged: lower --lr, lengthen --warmup, or use "
         "--lr-scaling sqrt; resume continues from the last checkpoint}"),
