@@ -9,10 +9,11 @@ from profiling.tables import names
 from profiling.tables.columns import NEEDED, Asked, Column, find, listed, numbered, quoted
 from profiling.tables.counts import counted
 from profiling.tables.names import UNLIKELY, Meaning
-from profiling.tables.repeats import are_counted
+from profiling.tables.repeats import are_counted, says_so
 from profiling.tables.repeats import of as of_repeat
 
 SAME = 0.02  # relative difference up to which two columns say the same
+LIKE = 1.5  # factor up to which columns differ in a row that are repeats by their numbers only
 _TIERS: list[tuple[Meaning, float, float]] = [
     ("throughput", 0, 1), ("time", 0, UNLIKELY - 1), ("rate of one", 0, UNLIKELY - 1),
     ("throughput", 2, UNLIKELY - 1), ("actual", 0, 99), ("time", UNLIKELY, 99),
@@ -56,10 +57,11 @@ def choose(rest: Sequence[Column], every: Sequence[Column], asked: Asked, worker
         )
     if exact:
         return Measured("throughput", tuple(exact))
+    among = _of_models(rest)
     for meaning, least, most in _TIERS:
         found = [
             column
-            for column in rest
+            for column in among
             if column.heading.meaning == meaning
             and least <= column.heading.rank <= most
             and not column.is_text
@@ -78,8 +80,10 @@ def _of_tier(meaning: Meaning, found: Sequence[Column], rest: Sequence[Column], 
     best = [column for column in found if column.heading.rank == min(each.heading.rank for each in found)]
     if meaning in ("time", "throughput", "rate of one"):
         repeats = [column for column in found if of_repeat(column.heading.text)]
-        if are_counted([column.heading.text for column in repeats]) and all(
-            column in repeats or _is_mean(column, repeats) for column in best
+        if (
+            are_counted([column.heading.text for column in repeats])
+            and all(column in repeats or _is_mean(column, repeats) for column in best)
+            and (all(says_so(column.heading.text) for column in repeats) or _agree(repeats))
         ):
             return Measured(meaning, tuple(repeats), repeats=True)
         alike = len({column.name for column in best}) == len(best) and all(_alike(one, best[0]) for one in best[1:])
@@ -87,7 +91,7 @@ def _of_tier(meaning: Meaning, found: Sequence[Column], rest: Sequence[Column], 
             option = "--time-column" if meaning == "time" else "--throughput-column"
             raise Refusal(
                 f"has {len(best)} columns of {meaning}: choose: {quoted(best, option)}, or several of them as series "
-                f"({option} twice)"
+                f"({option} twice), or, with --series-column none, as repeats"
             )
     return Measured(_by_ideal(best[0], rest, workers) if meaning == "actual" else meaning, (best[0],))
 
@@ -107,6 +111,23 @@ def _none(rest: Sequence[Column], every: Sequence[Column]) -> Refusal:
 
 def _any_number(column: Column) -> bool:
     return any(value is not None for value in column.values())
+
+
+def _of_models(rest: Sequence[Column]) -> Sequence[Column]:
+    """Return the columns among which to look: only FLOP/s can be compared if each row is of a model of another size."""
+    flops = [column for column in rest if "flop" in column.key and not column.is_text and _any_number(column)]
+    for column in rest:
+        if column.heading.meaning == "size" and re.search("model|param", column.key):
+            sizes = column.values()
+            if flops and None not in sizes and len(set(sizes)) == len(sizes) > 1:
+                return flops
+    return rest
+
+
+def _agree(repeats: Sequence[Column]) -> bool:
+    """Return whether columns are about the same in every row, as repeats are."""
+    rows = ([value for value in row if value] for row in zip(*(column.values() for column in repeats)))
+    return all(max(row) <= LIKE * min(row) for row in rows if row)
 
 
 def _is_mean(column: Column, repeats: Sequence[Column]) -> bool:

@@ -20,6 +20,11 @@ def of(name: str) -> tuple[int, str] | None:
     return (counts[0], what) if len(counts) == 1 and (not what or names.known(what) in ("time", "throughput")) else None
 
 
+def says_so(name: str) -> bool:
+    """Return whether a name has a word for repeats, such as run; t1 and t2 may as well be two quantities."""
+    return any(word in _WORDS for word in re.findall(r"[^\W\d_]+|#", name.lower()))
+
+
 def are_counted(named: Sequence[str]) -> bool:
     """Return whether names are those of repeats, which are counted from 0 or 1."""
     found = list(map(of, named))

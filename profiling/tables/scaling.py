@@ -10,6 +10,7 @@ from launch.errors import Refusal
 HELD = 0.02  # relative difference up to which work counts as constant
 ABOUT = 1.6  # factor by which the work of a worker may differ in weak scaling: meshes cannot be cut anywhere
 CLEARLY = 1.25  # factor by which times must fall to rule out weak scaling
+HARDLY = 1.05  # factor by which they must fall where the work is that of strong scaling
 _SAY = "say --kind weak (the work of a worker is held) or --kind strong (the work of all)"
 
 
@@ -44,7 +45,8 @@ def kind(known: Evidence) -> tuple[str, str]:
     if said[0] and likely and likely[0][0] != said[0]:
         raise Refusal(f"is of {said[0]} scaling, as {said[1]}, but {likely[0][1]}: {_SAY}")
     if likely:
-        return likely[0]
+        kind, why = likely[0]
+        return kind, why + ("" if said[0] else _slowly(known, kind))
     for (kind, why), doubt in doubts.items():
         raise Refusal(f"is of {kind} scaling, as {why}, but {doubt}: {_SAY}")
     if by_size[1] and (known.seconds or known.pace or known.models):
@@ -62,9 +64,17 @@ def _against(known: Evidence, kind: str, said: bool) -> str:
     growth = math.sqrt(workers[-1] / workers[0])
     if kind == "weak" and points[0] > max(CLEARLY, growth) * points[-1] and (known.seconds or not said):
         return "the times fall with the workers" if known.seconds else "the rate of steps grows with the workers"
-    if kind == "strong" and not _fall(workers, points) and not said:
+    if kind == "strong" and not _fall(workers, points, HARDLY) and not said:
         return "the times do not fall" if known.seconds else "the rate of steps does not grow"
     return ""
+
+
+def _slowly(known: Evidence, kind: str) -> str:
+    """Return a remark on strong scaling that saturates from the start, which weak scaling may look like."""
+    times = known.seconds or known.pace
+    if kind != "strong" or not times or _fall(*_points(known.workers, times), CLEARLY):
+        return ""
+    return f" ({'the times hardly fall' if known.seconds else 'the rate hardly grows'}: if it is weak, say --kind weak)"
 
 
 def _points(workers: Sequence[int], times: Sequence[float]) -> tuple[list[int], list[float]]:
@@ -75,9 +85,9 @@ def _points(workers: Sequence[int], times: Sequence[float]) -> tuple[list[int], 
     return sorted(points), [points[n] for n in sorted(points)]
 
 
-def _fall(workers: Sequence[int], points: Sequence[float]) -> bool:
-    """Return whether times by rising workers fall: clearly, or by what is much for as few more workers."""
-    return points[0] >= min(CLEARLY, math.sqrt(workers[-1] / workers[0])) * min(points)
+def _fall(workers: Sequence[int], points: Sequence[float], by: float) -> bool:
+    """Return whether times by rising workers fall by a factor, or by what is much for as few more workers."""
+    return points[0] >= min(by, math.sqrt(workers[-1] / workers[0])) * min(points)
 
 
 def _spread(values: Sequence[float]) -> float:
@@ -168,7 +178,7 @@ def _by_given(known: Evidence) -> tuple[str, str]:
 
 
 def _by_times(known: Evidence) -> tuple[str, str]:
-    if known.pace and len(set(known.workers)) > 1 and not _fall(*_points(known.workers, known.pace)):
+    if known.pace and len(set(known.workers)) > 1 and not _fall(*_points(known.workers, known.pace), CLEARLY):
         raise Refusal(f"has a rate of steps that falls or stays the same: {_SAY}")
     if not known.seconds or known.rates or len(set(known.workers)) < 2:
         return "", ""

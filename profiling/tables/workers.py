@@ -54,8 +54,8 @@ def _none(columns: Sequence[Column]) -> Refusal:
 def _divides(column: Column, finest: Column) -> bool:
     """Return whether a column counts larger units of what ``finest`` counts.
 
-    Threads may be those of each rank. Those of all are called so, or are as many times the ranks in all rows, and not
-    just as many.
+    Threads may be those of each rank. Those of all are called so, stand beside cores, or are as many times the ranks in
+    all rows, and not just as many, as they may be beside nodes.
     """
     pairs = [
         (one, all_)
@@ -64,6 +64,6 @@ def _divides(column: Column, finest: Column) -> bool:
     ]
     ratios = {all_ / one for one, all_ in pairs}
     kinds = {column.heading.worker, finest.heading.worker}
-    if "thread" in kinds and len(kinds) > 1 and not re.search(r"\b(total|all)\b", finest.key):
-        return len(ratios) == 1 and ratios != {1}
+    if "thread" in kinds and not kinds <= {"thread", "core"} and not re.search(r"\b(total|all)\b", finest.key):
+        return len(ratios) == 1 and (ratios != {1} or "node" in kinds)
     return len(ratios) == 1 or all(ratio >= 1 and ratio.is_integer() for ratio in ratios)

@@ -57,6 +57,17 @@ def test_a_batch_that_is_the_same_in_weak_scaling_is_that_of_a_worker(tmp_path: 
     assert said.kind == "weak" and said.points[-1].throughput == pytest.approx(24166.4)
 
 
+def test_strong_scaling_that_saturates_is_strong(tmp_path: Path):
+    table = "nodes,cells,time\n1,1000,10\n2,1000,{}\n4,1000,{}"
+    (series,) = read_all(tmp_path, table.format(9, 8.9))
+    remark = "in all rows (the times hardly fall: if it is weak, say --kind weak)"
+    assert series.kind == "strong" and remark in series.understood
+    assert "hardly" not in read_all(tmp_path, table.format(6, 5))[0].understood
+    for flat in ((9.7, 9.6), (10.4, 10.9)):
+        with pytest.raises(Refusal, match="the times do not fall: say --kind weak"):
+            read_all(tmp_path, table.format(*flat))
+
+
 @pytest.mark.parametrize("columns", [("steps", "atoms"), ("atoms", "steps")])
 def test_the_work_that_varies_counts_whatever_the_order(tmp_path: Path, columns: tuple[str, str]):
     rows = [
@@ -216,6 +227,9 @@ def test_models_of_other_sizes_are_other_series(tmp_path: Path):
         read_all(tmp_path, of_models.format("tokens/s", "391k", "372k", "367k", "285k"))
     (flops,) = read_all(tmp_path, of_models.format("TFLOP/s/GPU", 137, 138, 142, 135))
     assert efficiency(flops) == pytest.approx(135 / 137)
+    rows = "1.7,32,137,391000\n3.6,64,138,372000\n7.5,128,142,367000\n18.4,256,135,285000"
+    (both,) = read_all(tmp_path, f"params (B),GPUs,TFLOP/s/GPU,tokens/s\n{rows}")
+    assert both.points == flops.points and "passed over: tokens/s" in both.understood
 
 
 @pytest.mark.parametrize(

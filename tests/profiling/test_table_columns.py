@@ -39,6 +39,15 @@ def test_counted_runs_are_repeats_unless_the_user_names_them(tmp_path, names):
     assert [len(point.rates) for point in one.points] == [2, 2]
 
 
+def test_numbered_columns_that_differ_are_repeats_only_if_they_say_so(tmp_path):
+    text = "procs,{0}1,{0}2\n1,10.1,20.2\n2,5.2,10.3\n4,2.8,5.7\n"
+    with pytest.raises(Refusal, match="2 columns of time: choose: .* with --series-column none, as repeats"):
+        series(tmp_path, text.format("t"))
+    (one,) = series(tmp_path, text.format("t"), time_column=("t1", "t2"), series_column=("none",))
+    assert [len(point.rates) for point in one.points] == [2, 2, 2]
+    assert series(tmp_path, text.format("time run "))[0].points == one.points
+
+
 def test_repeats_come_before_their_mean_and_not_before_their_sum(tmp_path):
     (one,) = series(tmp_path, "nodes,time run 1,time run 2,mean time,std\n1,100,102,101,1\n2,52,54,53,1\n")
     assert [len(point.rates) for point in one.points] == [2, 2]
@@ -106,6 +115,19 @@ def test_as_many_threads_as_ranks_may_be_those_of_each(tmp_path):
         series(tmp_path, "ranks,threads,time\n1,1,100\n2,2,26\n4,4,7\n")
     (one,) = series(tmp_path, "ranks,threads,time\n1,4,100\n2,8,52\n4,16,27\n")
     assert one.workers == [4, 8, 16]
+
+
+@pytest.mark.parametrize(
+    ("text", "workers"),
+    [
+        ("cores,threads,time\n1,1,100\n2,2,52\n4,4,28\n", [1, 2, 4]),
+        ("cores,threads,time\n1,1,100\n2,2,52\n4,8,28\n", [1, 2, 8]),
+        ("nodes,time,threads\n1,100,1\n2,52,2\n4,28,4\n", [1, 2, 4]),
+    ],
+)
+def test_threads_beside_cores_or_as_many_as_nodes_are_those_of_all(tmp_path, text, workers):
+    (one,) = series(tmp_path, text)
+    assert one.workers == workers and "workers: threads" in one.understood
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from launch.errors import Refusal
 from profiling.study import tables
+from profiling.tables import unfinished
+from profiling.tables.grid import Grid, Row
 
 
 def read(folder: Path, text: str) -> tables.Series:
@@ -63,6 +64,10 @@ def test_a_run_that_says_that_it_failed_is_left_out(tmp_path, name, fine, failed
         ("note", ("OOM-killer off", "failed node replaced", "timeout raised to 2 h")),
         ("completed", ("1000", "1000", "500")),
         ("Status", ("200", "200", "200")),
+        ("rc", ("1.0", "1.0", "1.0")),
+        ("rc", ("9", "10", "12")),
+        ("timeout", ("1", "1", "1")),
+        ("note", ("timeout (s) 100", "timeout: 3600", "time limit 100")),
     ],
 )
 def test_what_does_not_say_that_a_run_failed(tmp_path, name, cells):
@@ -70,9 +75,29 @@ def test_what_does_not_say_that_a_run_failed(tmp_path, name, cells):
     assert read(tmp_path, f"nodes,time,{name}\n{rows}").workers == [1, 2, 4]
 
 
-def test_a_status_of_0_and_1_may_mean_either(tmp_path):
-    with pytest.raises(Refusal, match="status 0 in some rows and 1 in others"):
-        read(tmp_path, "nodes,time,status\n1,100,0\n2,52,0\n4,3,1\n")
+@pytest.mark.parametrize(
+    ("name", "cells", "said"),
+    [
+        ("status", ("0", "0", "1"), "0 or 1"),
+        ("status", ("0.0", "0.0", "1.0"), "0.0 or 1.0"),
+        ("failed", ("0", "1", "1"), "1"),
+        ("failed", ("0", "3", "1"), "3 or 1"),
+        ("rc", ("12", "12", "12"), "12"),
+        ("comment", ("", "", "failed on 1st try; rerun ok"), "failed on 1st try; rerun ok"),
+        ("note", ("", "", "OOM (retried: passed)"), "OOM (retried: passed)"),
+    ],
+)
+def test_what_need_not_say_that_a_run_failed_is_noted(tmp_path, name, cells, said):
+    one = read(tmp_path, "nodes,time,{}\n1,100,{}\n2,52,{}\n4,28,{}\n".format(name, *cells))
+    assert one.workers == [1, 2, 4]
+    assert one.notes == (f"{name} is {said}: this need not say that a run failed; no row is left out for it",)
+
+
+def test_steps_of_many_jobs_are_left_out():
+    cells = [(f"{job}{step}", "1", "100") for job in range(5000) for step in ("", ".batch", ".0")]
+    rows = tuple(Row(f"line {line}", each) for line, each in enumerate(cells, 2))
+    grid = unfinished.left_out(Grid(("JobID", "nodes", "time"), rows))
+    assert len(grid.rows) == 5000 and grid.notes == ("left out: 10000 lines of steps of jobs, from line 3 on",)
 
 
 @pytest.mark.parametrize(
