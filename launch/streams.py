@@ -40,9 +40,10 @@ def drop_output() -> None:
 
 
 def takes_output() -> bool:
-    """Return whether standard output can be written to. An empty line shows that even if nothing is buffered."""
+    """Return whether standard output can be written to, without writing more than is buffered."""
     try:
-        print(flush=True)
+        sys.stdout.flush()
+        os.write(sys.stdout.fileno(), b"")
         return True
     except OSError:
         return False

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from launch.errors import command
 from launch.plan.plan import Plan
 from launch.record.job import Job
 from launch.record.rundir import RunDir
@@ -61,12 +62,23 @@ def about(jobs: Iterable[Job], answer: Answer, handle: Callable[[Job, RunDir], s
     return Answer(statuses, answer.silence)
 
 
+def marks(name: str, script: str = "") -> str:
+    """Return the marks of a job from its name, which bears the token unless a hook of the site has replaced it, and a
+    text that names its script, if the scheduler shows one."""
+    return f"{name} {script}".rstrip() if script or re.search(_TOKEN, name) else ""
+
+
 def _is_of(status: Status, job: Job) -> bool:
     """Return whether a status is that of a job, and not of one that has got the same id: on another cluster, or since
-    the scheduler began to count anew. Without any token, as a site may set the comment itself, the script decides."""
+    the scheduler began to count anew. Without any token, as a site may set the comment itself, the script decides: by
+    its path at the submission, or by any other that leads to it."""
     if not status.marks or not job.token:  # as in records of older versions
         return True
-    return (job.token if re.search(_TOKEN, status.marks) else os.path.abspath(job.script)) in status.marks
+    if re.search(_TOKEN, status.marks):
+        return job.token in status.marks
+    submitted = os.path.join(job.made_for or job.holder, job.script.relative_to(job.holder))
+    shown = os.path.realpath(status.marks.partition("|")[0])
+    return submitted == shown or any(path in status.marks for path in (submitted, os.path.abspath(job.script)))
 
 
 class Limits(NamedTuple):
@@ -149,14 +161,40 @@ def poll_all(jobs: Iterable[Job], shared: bool = False) -> Answer:
     answers = [scheduler(name).poll(those, shared) for name, those in by_backend.items()]
     statuses = {each: status for answer in answers for each, status in answer.statuses.items()}
     silence = next((answer.silence for answer in answers if answer.silence), "")
+    here: dict[tuple[str, str], str] = {}  # a scheduler that does not answer is waited for once, not for each job
     for job in jobs if not silence else ():
-        gone = {key(job, run) for run in job.run_dirs} - statuses.keys()
-        if gone and (why := elsewhere(job)):
+        gone = [each for run in job.run_dirs if (each := key(job, run)) not in statuses]
+        if not gone:
+            continue
+        asked = job.backend, job.cluster
+        if asked not in here:
+            here[asked] = _here(job)
+        if why := _elsewhere(job, here[asked]):
             statuses |= dict.fromkeys(gone, Status(UNKNOWN, reason=why))
     return Answer(statuses, silence)
 
 
 def elsewhere(job: Job) -> str:
     """Return why a job cannot be seen from here, if it was submitted to another cluster; otherwise empty."""
-    here = scheduler(job.backend).cluster(job) if job.cluster else ""
-    return f"submitted to another cluster, {job.cluster}: ask there" if here not in ("", job.cluster) else ""
+    return _elsewhere(job, _here(job))
+
+
+def has_moved(job: Job) -> str:
+    """Return the cluster here if it may be that of a job, under another controller; otherwise empty."""
+    here = _here(job)
+    return here if here != job.cluster and _name(here) == _name(job.cluster) else ""
+
+
+def _here(job: Job) -> str:
+    return scheduler(job.backend).cluster(job) if job.cluster else ""
+
+
+def _name(cluster: str) -> str:
+    return cluster.partition(" (")[0]
+
+
+def _elsewhere(job: Job, here: str) -> str:
+    if here in ("", job.cluster):
+        return ""
+    moved = f"; if that is this cluster, whose controller has moved: {command('resume --take-over', job.holder)}"
+    return f"submitted to another cluster, {job.cluster}: ask there{moved * (_name(here) == _name(job.cluster))}"

@@ -35,7 +35,7 @@ class Options(revise.Anew, Named):
     detach: bool = False  # return as soon as the runs are submitted or started
     exclude_bad_nodes: bool = False  # do not use the nodes that keep failing, which status names (Slurm only)
     code: Literal["submitted", "current"] = "submitted"  # run the code as it was submitted, or as it is now
-    take_over: bool = False  # take over from a launcher on another host that is gone but left its lock
+    take_over: bool = False  # take over the lock of a launcher that is gone, and jobs whose controller has moved
 
 
 _OF_EXTEND = ("--nodes", "-N", "--repeats", "--sweep")
@@ -69,6 +69,8 @@ def go_on(folder: Path, chosen: Options, hold: Hold) -> int:
     is_workflow = stages.is_workflow(folder)
     runs, broken = _members(folder)
     lacking = _lacking(runs, folder, broken)
+    if chosen.take_over:
+        jobs.take_over(lacking)
     jobs.find_lost(lacking)
     busy = states.under_way(lacking)
     lacking = _lacking(lacking, folder, broken)  # one may have got its result before the scheduler was asked about it

@@ -3,6 +3,7 @@ remove the folder and start another run of that name, whose record the attempt m
 
 from pathlib import Path
 
+from launch.record.files import Unreadable
 from launch.record.rundir import RunDir
 
 _began: dict[Path, float] = {}  # by folder, when the attempt of this process began
@@ -27,6 +28,8 @@ def is_replaced(run: RunDir, job: str | None = None) -> bool:
     began = _began.get(run.path)
     if began is None and job is None:
         return False
-    return not any(
-        event["time"] == began or began is None and event.get("job") == job for event in run.events("started")
-    )
+    try:
+        events = run.events("started")
+    except (Unreadable, OSError):  # nothing shows that it is another run, and this may be asked to record an error
+        return False
+    return not any(event["time"] == began or began is None and event.get("job") == job for event in events)

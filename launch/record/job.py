@@ -181,10 +181,16 @@ class Job:
         scheduler has refused it."""
         job = dataclasses.replace(self, id=id, state="submitted" if id else "refused")
         for run in job.run_dirs if id else ():
-            if job.note_in(run) is None:
+            if not run.is_missing and job.note_in(run) is None:
                 run.append_event(
                     "submitted", backend=job.backend, job=job.handle(run), submission=job.number, command=job.command
                 )
+        job._write()
+        return job
+
+    def moved(self, cluster: str) -> "Job":
+        """Record that the job's cluster is now known as another, as its controller has moved; return the job."""
+        job = dataclasses.replace(self, cluster=cluster)
         job._write()
         return job
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from launch.backends.scheduler import QUEUED, RUNNING, Part, poll_all, scheduler
+from launch.backends.scheduler import QUEUED, RUNNING, Part, has_moved, poll_all, scheduler
 from launch.errors import Refusal, SubmissionRefused, command
 from launch.plan.packing import in_order
 from launch.plan.plan import Plan
@@ -152,6 +152,14 @@ def find_lost(runs: Iterable[RunDir]) -> None:
                 print(
                     f"job            {found.id}: recovered; it had been submitted, but its answer was lost", flush=True
                 )
+
+
+def take_over(runs: Iterable[RunDir]) -> None:
+    """Record that the jobs of runs are those of the cluster here, where only its controller differs from theirs."""
+    for job in dict.fromkeys(record.latest(runs).values()):
+        if here := has_moved(job):
+            job.moved(here)
+            print(f"job            {job.id}: of {job.cluster}, and from now on of {here}", flush=True)
 
 
 def attached(job: Job) -> Job:

@@ -1,5 +1,6 @@
 """Runs of a study that are missing, and runs that are started again with other options."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -16,10 +17,12 @@ from launch.cli.verbs import VERBS
 from launch.errors import Refusal, SubmissionRefused
 from launch.plan import site
 from launch.plan.request import Request
+from launch.record import job
 from launch.record.files import read_json
 from launch.record.rundir import RunDir
 from launch.record.writing import publish_json
 from launch.submit import places, revise, states
+from launch.submit.study import restore
 from launch.submit.workflow import stages
 
 PROGRAM = "import os, sys\nprint(os.environ['LAUNCH_SEED'], sys.argv[1:])\n"
@@ -74,6 +77,31 @@ def test_a_missing_run_is_not_made_up(tmp_path: Path):
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
     assert "arguments of n1-r1 was a and would be b today" in refused.stderr
     assert not (folder / "n1-r2").exists()
+
+
+@pytest.mark.parametrize(
+    ("events", "stays"),
+    [((), False), (("submitted",), True), (("submitted", "cancelled"), False), (("started", "cancelled"), True)],
+)
+def test_what_a_scheduler_has_stays_where_it_refuses_more(tmp_path: Path, events: tuple[str, ...], stays: bool):
+    """As the runs of a study are submitted in parts, where few jobs may be in the queue."""
+    folder = a_study(tmp_path, "--repeats=2")
+    run = RunDir(folder / "n1-r2")
+    shutil.rmtree(run.path)
+    with pytest.raises(SubmissionRefused), restore.restored([run]):
+        for event in events:
+            run.append_event(event)
+        raise SubmissionRefused("enough")
+    assert run.path.exists() is stays
+
+
+def test_a_job_is_recovered_whose_run_is_gone(tmp_path: Path):
+    folder = a_study(tmp_path, "--repeats=2")
+    shutil.rmtree(folder / "n1-r2")
+    lost = dataclasses.replace(job.of(folder)[-1], state="asked", id=None)
+    known = lost.answered("7")
+    assert (known.state, known.id) == ("submitted", "7") and not (folder / "n1-r2").exists()
+    assert job.read(known.folder).id == "7"
 
 
 def test_a_refused_resume_puts_nothing_back(tmp_path: Path):

@@ -296,6 +296,12 @@ def test_a_full_standard_output_is_named(here: Path, words: list[str], unbuffere
     assert done.returncode == 1
 
 
+def test_whether_there_is_room_for_output_is_found_out_without_any(here: Path):
+    words = [sys.executable, "-c", "from launch import streams; print(streams.takes_output())"]
+    done = subprocess.run(words, cwd=here, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
 def test_default_names_do_not_collide(here: Path):
     (here / "q%a b\\n.py").write_text(HELLO)
     words = [sys.executable, "-m", "launch", "--backend", "local", "--sample-hz", "0", "./q%a b\\n.py"]

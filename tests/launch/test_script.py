@@ -240,6 +240,7 @@ def test_jobs_that_could_not_be_followed_are_refused(
         (slurm, "--wait-all-nodes=1", None), (slurm, "--time-min=5", None), (slurm, "--nice=5", None),
         (pbs, "-lwalltime=1:00:00", "--time"), (pbs, "-J 0-3", "--repeats"), (pbs, "-lfilesystems=home", None),
         (flux, "-t5m", "--time"), (flux, "--nodes=3", "--nodes"), (flux, "--requires=a", None),
+        (flux, "--job-name=mine", "--job-name"), (pbs, "-N mine", "--job-name"),
     ],
 )  # fmt: skip
 def test_what_the_plan_decides_is_no_option_for_the_scheduler(

@@ -1,16 +1,22 @@
 """Which job a scheduler's answer is about, and which folder a job belongs to."""
 
+import dataclasses
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from launched import launch, until
+from plans import plan, run_of
 
+from launch.backends import scheduler
 from launch.backends.flux import queue as flux
 from launch.backends.pbs import queue as pbs
 from launch.backends.scheduler import RUNNING, Answer, Status, about
-from launch.record.job import Job
+from launch.backends.slurm import queue
+from launch.record.job import Job, read
 from launch.record.rundir import RunDir
+from launch.submit import jobs as submitting
 from launch.submit import states
 
 ANOTHER = f"rankloop-{'0' * 32}"
@@ -30,13 +36,16 @@ def asked(folder: Path, backend: str) -> Job:
         ("/moved/since/job.sh|mine {token}", True),
         ("{script}|what the site sets", True),
         ("", True),  # the scheduler shows none
+        ("{link}/jobs/1/job.sh|what the site sets", True),
         ("/another/job.sh|(null)", False),
         ("{script}|{another}", False),  # of a run that was removed since
     ],
 )
 def test_an_answer_is_about_the_job_whose_marks_it_has(tmp_path: Path, marks: str, ours: bool):
     job = asked(tmp_path, "slurm")
-    status = Status(RUNNING, marks=marks.format(script=job.script, token=job.token, another=ANOTHER))
+    link = tmp_path.with_name(f"{tmp_path.name}-link")
+    link.symlink_to(tmp_path)
+    status = Status(RUNNING, marks=marks.format(script=job.script, token=job.token, another=ANOTHER, link=link))
     assert (about([job], Answer({"7": status})).of(job, RunDir(tmp_path)) is not None) is ours
 
 
@@ -45,6 +54,69 @@ def test_pbs_and_flux_have_the_token_in_the_name(tmp_path: Path):
     for token, ours in ((job.token, True), (ANOTHER, False)):
         for status in (pbs.status({"job_state": "R", "Job_Name": f"s.{token}"}), flux.status({"name": f"s.{token}"})):
             assert (about([job], Answer({"7": status})).of(job, RunDir(tmp_path)) is not None) is ours
+
+
+def test_a_moved_run_is_found_by_the_script_that_was_submitted(tmp_path: Path):
+    job = asked(tmp_path / "before", "slurm")
+    answer = Answer({"7": Status(RUNNING, marks=f"{job.script}|what the site sets")})
+    job.holder.rename(tmp_path / "after")
+    moved = dataclasses.replace(job, folder=tmp_path / "after" / "jobs" / "1")
+    assert about([moved], answer).of(moved, RunDir(moved.holder)) is not None
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        flux.status({"name": "mine"}),
+        pbs.status({"job_state": "R", "Job_Name": "mine"}),
+        pbs.status({"job_state": "R", "Job_Name": "mine", "Submit_arguments": f"-N s.{ANOTHER} /x/job.sh"}),
+    ],
+)
+def test_a_job_that_was_renamed_is_known_by_its_id(tmp_path: Path, status: Status):
+    job = asked(tmp_path, "flux")
+    ours = ANOTHER not in status.marks
+    assert (about([job], Answer({"7": status})).of(job, RunDir(tmp_path)) is not None) is ours
+
+
+def test_a_cluster_is_asked_once_whose_jobs_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked_for: list[str] = []
+
+    class Silent:
+        def poll(self, jobs: object, shared: bool) -> Answer:
+            return Answer({})
+
+        def cluster(self, job: Job) -> str:
+            asked_for.append(job.backend)
+            return ""
+
+    monkeypatch.setattr(scheduler, "scheduler", lambda name: Silent())
+    jobs = [dataclasses.replace(asked(tmp_path / name, "slurm"), cluster="c (controller a:1)") for name in "abc"]
+    assert scheduler.poll_all(jobs) == Answer({}) and asked_for == ["slurm"]
+
+
+def test_a_controller_that_has_moved_keeps_no_run_from_going_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(queue, "ask", lambda numbers: Answer({}))
+    run = run_of(plan(), tmp_path / "run")
+    job = dataclasses.replace(asked(run.path, "slurm"), id=None).ask("c (controller a:1)").answered("7")
+
+    def state(here: str) -> tuple[str, str]:
+        monkeypatch.setattr(queue, "cluster", lambda: here)
+        (known,), _ = states.look([run.path], fresh=True)
+        return known.state, known.reason
+
+    assert state("c (controller a:1)")[0] == "lost"
+    for here, way_out in (("d (controller a:1)", False), ("c (controller b:1)", True)):
+        known, reason = state(here)
+        assert known == "unknown" and (f"resume --take-over {run.path}" in reason) is way_out
+        submitting.take_over([run])
+        assert (state(here)[0] == "lost") is way_out
+    assert read(job.folder).cluster == "c (controller b:1)"
+
+
+def test_a_setting_without_a_value_hides_no_other(monkeypatch: pytest.MonkeyPatch):
+    said = "CliFilterPlugins        = \nClusterName             = linux\nSlurmctldPort = 6817\n"
+    monkeypatch.setattr(queue, "command", lambda *_: subprocess.CompletedProcess([], 0, said, ""))
+    assert queue._config() == {"ClusterName": "linux", "SlurmctldPort": "6817"}
 
 
 def test_two_jobs_with_one_id_do_not_hide_each_other(tmp_path: Path):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from launch.backends.commands import command
-from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
+from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status, marks
 
 SILENT = r"Unable to connect|Connection refused|broker socket|Connection reset|lost connection|timed out"
 """What Flux's commands say when the broker does not answer."""
@@ -46,7 +46,7 @@ def ask(ids: Iterable[str]) -> Answer:
 
 def status(job: dict[str, Any]) -> Status:
     """Return the status of a job, from what flux jobs says about it."""
-    return _status(job)._replace(marks=str(job.get("name", "")))
+    return _status(job)._replace(marks=marks(str(job.get("name", ""))))
 
 
 def _status(job: dict[str, Any]) -> Status:

@@ -26,6 +26,7 @@ _OWN = {
     r"-n|--nslots(=|$)": "--nodes and --ranks-per-node",
     r"-t|--time-limit(=|$)": "--time",
     r"--wait$": "--wait",
+    r"--job-name(=|$)": "--job-name",  # the name that is submitted bears the token
 }
 
 

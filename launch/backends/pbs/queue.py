@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from launch.backends.commands import command
-from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status
+from launch.backends.scheduler import ENDED, QUEUED, RUNNING, Answer, Status, marks
 from launch.errors import Refusal, nearest
 from launch.plan.plan import Plan
 from launch.plan.walltime import exceeds, limit_text, walltime
@@ -54,8 +54,7 @@ def ask(ids: Iterable[str]) -> Answer:
 
 def status(job: dict[str, Any]) -> Status:
     """Return the status of a job, from what qstat says about it."""
-    marks = " ".join(str(job[name]) for name in ("Job_Name", "Submit_arguments") if name in job)
-    return _status(job)._replace(marks=marks)
+    return _status(job)._replace(marks=marks(str(job.get("Job_Name", "")), str(job.get("Submit_arguments", ""))))
 
 
 def _status(job: dict[str, Any]) -> Status:

@@ -32,7 +32,13 @@ _ADVICE = (
     (r"Bad UID", "submit from a host of the cluster, and not as root"),
 )
 
-_OWN = {r"(-l ?)?walltime=": "--time", r"(-l ?)?nodes=": "--nodes", "-J": "--sweep or --repeats", "-W ?block": "--wait"}
+_OWN = {
+    r"(-l ?)?walltime=": "--time",
+    r"(-l ?)?nodes=": "--nodes",
+    "-J": "--sweep or --repeats",
+    "-N": "--job-name",  # the name that is submitted bears the token
+    "-W ?block": "--wait",
+}
 
 
 class Pbs:

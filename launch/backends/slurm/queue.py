@@ -114,7 +114,7 @@ def _cluster(conf: str | None) -> str:
 def _config() -> dict[str, str]:
     """Return what the controller says of its configuration; empty if it does not answer."""
     answer = command(["scontrol", "show", "config"], TIMEOUT_S)
-    return dict(re.findall(r"(?m)^(\S+)\s*=\s*(\S+)", answer.stdout if answer else ""))
+    return dict(re.findall(r"(?m)^(\S+)[ \t]*=[ \t]*(\S+)", answer.stdout if answer else ""))
 
 
 def refuse_unfollowable(plan: Plan) -> None:

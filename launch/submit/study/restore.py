@@ -30,9 +30,10 @@ def restored(runs: Sequence[RunDir]) -> Iterator[None]:
     try:
         yield
     except Refusal as refusal:
-        taken_back = isinstance(refusal, SubmissionRefused) and not refusal.may_be_queued
-        for run in gone:
-            if not run.events("started" if taken_back else "submitted"):
+        may_be_queued = isinstance(refusal, SubmissionRefused) and refusal.may_be_queued
+        for run in gone if not may_be_queued else ():
+            last = [event["event"] for event in run.events() if event["event"] in ("submitted", "cancelled")][-1:]
+            if not run.events("started") and last != ["submitted"]:
                 shutil.rmtree(run.path)
         raise
 
