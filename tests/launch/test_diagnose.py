@@ -72,6 +72,19 @@ def test_what_srun_says_while_the_attempt_is_begun_belongs_to_it(run: RunDir):
     assert first(run) == (3, 1, "node2", "exit status 1")
 
 
+def test_a_crash_comes_before_the_status_with_which_another_rank_left_because_of_it(run: RunDir):
+    raised(run, 0, 10.0, "exit status 14")
+    assert first(run) == (0, 0, "node1", "exit status 14")
+    raised(run, 3, 20.0, "ended by SIGSEGV")  # ten seconds later it is a failure of its own
+    assert first(run)[0] == 0
+    logged(run, "srun: error: node3: task 5: Segmentation fault")
+    assert first(run) == (5, 2, "node3", "ended by SIGSEGV")
+    raised(run, 3, 11.0, "ended by SIGSEGV")
+    assert first(run) == (3, 1, "node2", "ended by SIGSEGV")
+    raised(run, 1, 9.0, "ValueError: bad mesh")
+    assert first(run)[3] == "ValueError: bad mesh"
+
+
 def test_what_an_earlier_attempt_printed_is_not_of_this_one(run: RunDir):
     run.node_log(1).write_text("2: once\n")
     run.append_event("started", attempt=2, host="node1", logs=[0, run.node_log(1).stat().st_size, 0])

@@ -105,6 +105,11 @@ def is_cascade(error: str) -> bool:
     return _CASCADE.search(error) is not None
 
 
+def is_crash(error: str) -> bool:
+    """Return whether a process ended by a signal that its own code has caused."""
+    return re.fullmatch(r"ended by SIG(SEGV|BUS|FPE|ILL)", error) is not None
+
+
 def is_of_the_node(error: str) -> bool:
     """Return whether an error is the node's, whatever program runs on it."""
     return error == NODE_FAILURE or re.search(_BROKEN_GPU, error, re.IGNORECASE) is not None

@@ -1,12 +1,24 @@
 """Finds which rank failed first: by time, not by rank number, and without the cascade that follows."""
 
 import contextlib
+import re
+from collections.abc import Sequence
 
 from launch.record.contents import FirstFailure
-from launch.record.failures.causes import KILLED_FOR_MEMORY, OF_THE_GPU, OUT_OF_MEMORY, Failure, failure_of, is_cascade
+from launch.record.failures.causes import (
+    KILLED_FOR_MEMORY,
+    OF_THE_GPU,
+    OUT_OF_MEMORY,
+    Failure,
+    failure_of,
+    is_cascade,
+    is_crash,
+)
 from launch.record.failures.job_log import lost_nodes, not_started, section, srun_reports
 from launch.record.files import Unreadable, read_lines
 from launch.record.rundir import RunDir
+
+_CASCADE_S = 2.0  # time in which the other ranks notice that one has gone
 
 
 def first_failure(run: RunDir, attempt: int) -> Failure | None:
@@ -29,7 +41,19 @@ def first_failure(run: RunDir, attempt: int) -> Failure | None:
     causes = [failure for failure in [*said, *silent] if not is_cascade(failure.error)]
     # A rank that was killed reported nothing, and what the others reported is the cascade.
     outside = lost_nodes(run, attempt) or not_started(run, attempt)
-    return next(iter(outside or causes or said or silent), None)
+    return next(iter(outside or _crash_among(causes) or causes or said or silent), None)
+
+
+def _crash_among(causes: Sequence[Failure]) -> list[Failure]:
+    """Return the crash behind the first of some failures, if that is a mere exit status of about the same time.
+
+    An MPI library leaves with a status of its own once another rank has gone, and that may be recorded before the end
+    of that rank, on another node. Nobody sends the signal of a crash, so a crash follows from no other failure.
+    """
+    if not causes or not re.fullmatch(r"exit status \d+", causes[0].error):
+        return []
+    latest = (causes[0].time or 0.0) + _CASCADE_S
+    return [one for one in causes if is_crash(one.error) and (one.time or 0.0) <= latest][:1]
 
 
 def named(run: RunDir, outcome: str) -> str:
