@@ -24,7 +24,7 @@ def kind(chosen: Chosen, group: Sequence[Row], asked: Asked, words: Sequence[str
         rates, unit = _of_rates(chosen, group, asked)
         of_steps = steps.rate_of_steps(unit) and group[0].measured.key != "throughput"
         pace = [1 / rate for rate in rates] if of_steps else None
-        beside = None if pace else _time_beside(chosen, group)
+        beside = _time_beside(chosen, group)
         seconds = whole(group, beside) if beside else None
     counted = work.of_all(chosen, group)
     sizes = [(column.key, values) for column in chosen.of("size") if (values := whole(group, column))]

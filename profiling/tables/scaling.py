@@ -122,9 +122,12 @@ def _by_size(known: Evidence) -> tuple[str, str]:
 
 
 def _by_both(known: Evidence) -> tuple[str, str]:
-    """Decide by time x throughput, which is the work."""
-    if not known.seconds or not known.rates or known.pace:
+    """Decide by time x throughput, which is the work. Time x a rate of steps is only their number, so the times have
+    to fall as they cannot in weak scaling."""
+    if not known.seconds or not known.rates:
         return "", ""
+    if known.pace:
+        return ("strong", "the times fall") if _against(known, "weak", False) else ("", "")
     work = [seconds * rate for seconds, rate in zip(known.seconds, known.rates)]
     of_one, of_all = _spread([each / n for each, n in zip(work, known.workers)]), _spread(work)
     if of_all <= 1.15 and of_one > 1.3:

@@ -215,6 +215,15 @@ def test_a_time_that_was_set_is_not_that_of_a_run(tmp_path: Path, text: str):
     assert series.kind == "" and not series.seconds
 
 
+def test_times_that_fall_beside_a_rate_of_steps_are_of_strong_scaling(tmp_path: Path):
+    (series,) = read_all(
+        tmp_path, "Nodes,Run,ns/day,Wall time (s)\n1,1,12.4,690\n1,2,12.6,688\n2,1,24.1,355\n4,1,45.8,187\n"
+    )
+    assert series.kind == "strong" and [point.workers for point in series.points] == [1, 2, 4]
+    with pytest.raises(Refusal, match="rate of steps"):
+        read_all(tmp_path, "Nodes,ns/day,Wall time (s)\n1,12.4,690\n2,12.1,705\n4,11.8,722\n")
+
+
 def test_models_of_other_sizes_are_other_series(tmp_path: Path):
     text = "| Params | GPUs | Step time (s) | Global batch |\n|-|-|-|-|\n" + "\n".join(
         f"| {size} | {n} | {seconds} | 256 |"
