@@ -17,5 +17,5 @@ def test_the_surrogate_is_five_times_better_than_the_mean_field(tmp_path: Path):
     assert metrics["times_better"] >= 5
     assert metrics["error"] < metrics["mean_field_error"] / 5
     assert metrics["flux_error"] < 0.01
-    assert (run.figures / "flows.png").read_bytes().startswith(b"\x89PNG")
-    assert "times better" in done.stdout and "flows.png" in done.stdout
+    assert (run.figures / "test.png").read_bytes().startswith(b"\x89PNG")
+    assert "times better" in done.stdout and "test.png" in done.stdout
