@@ -66,7 +66,7 @@ def read() -> Defaults:
         if said:
             raise Refusal(f"RANKLOOP_DEFAULTS names {file}, and there is no such file: make it, or unset the variable")
         return Defaults({})
-    from launch.plan import toml_file
+    from launch import toml_file
 
     table = toml_file.read(Path(file))
     try:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from launch import HOME
+from launch import HOME, toml_file
 from launch.errors import Refusal, nearest, page
-from launch.plan import toml_file, typed
+from launch.plan import typed
 from launch.plan.typed import Backend, Count, Launcher, Natural, Positive
 
 FOLDER = Path(HOME, "modules", "sites")

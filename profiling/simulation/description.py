@@ -22,8 +22,9 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from launch import toml_file
 from launch.errors import Refusal
-from launch.plan import toml_file, typed
+from launch.plan import typed
 from launch.plan.typed import Bounds, Count, NotNegative
 from profiling.simulation import step_model
 from profiling.simulation.jitter import Jitter

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from launch.errors import Refusal
-from profiling.tables import dots, letters, names, numbers, repeats
+from profiling.tables import names, repeats
+from profiling.tables.cells import dots, letters, numbers
+from profiling.tables.cells.numbers import Cell, Number
 from profiling.tables.grid import Grid, empty
 from profiling.tables.names import Heading
-from profiling.tables.numbers import Cell, Number
 
 NEEDED = "give a table with a column of workers (nodes, ranks, GPUs, cores ...) and one of times or of throughput"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from launch.errors import Refusal
 from profiling.tables import names
+from profiling.tables.cells.counts import counted
 from profiling.tables.columns import NEEDED, Asked, Column, find, listed, numbered, quoted
-from profiling.tables.counts import counted
 from profiling.tables.names import UNLIKELY, Meaning
 from profiling.tables.repeats import are_counted, says_so
 from profiling.tables.repeats import of as of_repeat

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from profiling.tables import names
-from profiling.tables.counts import count
+from profiling.tables.cells.counts import count
 from profiling.tables.grid import Grid, Row
 
 _RANKS = {"rank", "process"}

@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 
 from launch.errors import Refusal
-from profiling.tables import names, numbers, scaling, steps, work
+from profiling.tables import names, scaling, steps, work
+from profiling.tables.cells import numbers
+from profiling.tables.cells.numbers import Number
 from profiling.tables.choice import Chosen
 from profiling.tables.columns import Asked, Column
-from profiling.tables.numbers import Number
 from profiling.tables.rows import Row, as_given, ratio, whole
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from launch.errors import Refusal
-from profiling.tables import delimited, documents, doubts, latex, markdown, names, rates, series, unfinished
+from profiling.tables import doubts, names, rates, series, unfinished
+from profiling.tables.cells.numbers import Number
 from profiling.tables.choice import Chosen, choose
 from profiling.tables.columns import Asked, Column
+from profiling.tables.forms import delimited, documents, latex, markdown
 from profiling.tables.grid import Grid, checked, upright
-from profiling.tables.numbers import Number
 from profiling.tables.products import with_product
 from profiling.tables.rows import Row, measured, whole
 from profiling.tables.series import Keys

@@ -7,12 +7,13 @@ from typing import Any
 
 from launch.errors import Refusal
 from profiling import text
-from profiling.tables import names, numbers
+from profiling.tables import names
+from profiling.tables.cells import numbers
+from profiling.tables.cells.counts import workers as numbers_of_workers
+from profiling.tables.cells.numbers import Number
 from profiling.tables.choice import Chosen
 from profiling.tables.columns import Asked, Column
-from profiling.tables.counts import workers as numbers_of_workers
 from profiling.tables.grid import Grid, empty
-from profiling.tables.numbers import Number
 
 _STATISTIC = re.compile(
     r"(avg|average|mean|geomean|med|median|std\.?|std ?dev|sd|var|variance|min|max|minimum|maximum|sum|total)\b.*",

@@ -3,11 +3,12 @@
 import re
 from dataclasses import replace
 
-from profiling.tables import names, numbers, scaling
+from profiling.tables import names, scaling
+from profiling.tables.cells import numbers
+from profiling.tables.cells.counts import counted
+from profiling.tables.cells.numbers import Number
 from profiling.tables.columns import Column
-from profiling.tables.counts import counted
 from profiling.tables.names import SECONDS, UNLIKELY, Heading
-from profiling.tables.numbers import Number
 
 _SIMULATED = ("ps", "fs", "year", "month", "yr", "sy")  # besides the units of times
 _STEP = "(?:time ?)?step|iteration|iter"

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from profiling import text
-from profiling.tables import names, numbers
+from profiling.tables import names
+from profiling.tables.cells import numbers
 from profiling.tables.grid import Grid, empty
 
 _STATES = ("state", "status", "outcome", "result", "exit status", "job state")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 
 from launch.errors import Refusal
+from profiling.tables.cells.counts import are_counts, counted, numbers_of
 from profiling.tables.columns import NEEDED, Column, listed, quoted
-from profiling.tables.counts import are_counts, counted, numbers_of
 
 
 def choose(columns: Sequence[Column]) -> Column:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiling.tables import names, numbers
-from profiling.tables.numbers import Number
+from profiling.tables import names
+from profiling.tables.cells import numbers
+from profiling.tables.cells.numbers import Number
 
 
 def read(*cells, **kind):

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launch import HOME
+from launch import HOME, toml_file
 from launch.cli.definition.tables import Written, as_text, list_of_tables, refuse_unknown, table_of, words_of
 from launch.errors import Refusal, nearest
-from launch.plan import figures, options, toml_file, typed
+from launch.plan import figures, options, typed
 from launch.plan.names import default_name, refuse_bad_name
 from launch.plan.request import Request
 from launch.plan.sweep import Axes, axis, with_nodes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from profiling.tables import numbers
+from profiling.tables.cells import numbers
 
 _THREE = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")  # 1.940, of which the form does not tell what its dot is
 _DECIMALS = re.compile(r"\d+\.\d+")

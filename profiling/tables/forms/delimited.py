@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from launch.errors import Refusal
-from profiling.tables import names, places
+from profiling.tables import names
+from profiling.tables.forms import places
 from profiling.tables.grid import MEASURED, Grid, Row, are_units, with_units, words
 
 _COMMENT = re.compile(r"\s*(#|%|//|!)")

@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from launch.errors import Refusal
-from profiling.tables import names, numbers
+from profiling.tables import names
+from profiling.tables.cells import numbers
 from profiling.tables.columns import Column
 from profiling.tables.grid import empty
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from profiling.tables import names, spans
+from profiling.tables import names
+from profiling.tables.cells import spans
 
 _FAILED = (
     "oom|deadline|boot fail|"
